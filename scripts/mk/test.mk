@@ -69,9 +69,9 @@ FUZZERS := $(FUZZ_SRC:test/fuzz/%.c=$(B)/%)
 fuzz: # parsers against random files; FUZZ_SECONDS=20 for each
 	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run
 
-$(B)/fuzz_%: test/fuzz/fuzz_%.c $(LIB_OBJ)
+$(B)/fuzz_%: test/fuzz/fuzz_%.c test/fuzz/fuzz.h $(LIB_OBJ)
 	@echo "link $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LDLIBS)
+	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -fsanitize=fuzzer $(filter-out %.h,$^) -o $@ $(LDFLAGS) $(LDLIBS)
 
 fuzz-run: $(FUZZERS)
 	@mkdir -p build/corpus

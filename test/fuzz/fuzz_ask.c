@@ -1,16 +1,10 @@
 /* libFuzzer: any bytes as the body of a request, and as a parameter KEY=VALUE. The first byte picks
  * the endpoint. What is accepted must lie within its ranges. */
 #include "serve/serve_ask.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
 
 static void fuzz_check(struct serve_ask *ask)
 {

@@ -4,36 +4,26 @@
  * sound, and after making it again otherwise. */
 #include "base/checksum.h"
 #include "data/dataset_cache.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { FUZZ_PATH = 160, SIZE = 4, IMAGES = 4, CLASSES = 2, KEPT_MOST = 1 << 13 };
 
-static char folder[] = "/tmp/imgtrain-fuzz-XXXXXX", images[FUZZ_PATH];
+static char images[FUZZ_PATH];
 static struct dataset_options options;
 static struct scan scan;
 static char *path; /* of the cache */
 static uint8_t kept[KEPT_MOST];
 static size_t kept_bytes;
 
-static void require(int truth)
+static void fuzz_free_set(void)
 {
-    if (!truth) abort();
-}
-
-static void fuzz_remove_folder(void)
-{
-    char command[FUZZ_PATH];
     scan_free(&scan);
     free(path);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0) perror(folder);
 }
 
 static void fuzz_check_set(const struct dataset_cache *cache)
@@ -55,26 +45,27 @@ static void fuzz_check_set(const struct dataset_cache *cache)
 static void fuzz_make_set(void)
 {
     struct dataset_cache cache;
-    require(mkdtemp(folder) != NULL);
-    atexit(fuzz_remove_folder);
+    fuzz_make_folder();
+    atexit(fuzz_free_set);
     for (int i = 0; i < 3; i++) {
         static const char *const below[] = {"images", "images/dark", "images/light"};
         char name[FUZZ_PATH];
-        snprintf(name, sizeof name, "%s/%s", folder, below[i]);
+        snprintf(name, sizeof name, "%s/%s", fuzz_folder, below[i]);
         require(mkdir(name, 0777) == 0);
     }
     for (int i = 0; i < IMAGES; i++) {
         char name[2 * FUZZ_PATH];
-        snprintf(name, sizeof name, "%s/images/%s/%d.pgm", folder, i % 2 ? "dark" : "light", i);
+        snprintf(name, sizeof name, "%s/images/%s/%d.pgm", fuzz_folder, i % 2 ? "dark" : "light",
+                 i);
         FILE *out = fopen(name, "wb");
         require(out && fprintf(out, "P2 2 2 9  1 2 3 %d\n", i) > 0 && fclose(out) == 0);
     }
-    snprintf(images, sizeof images, "%s/images", folder);
+    snprintf(images, sizeof images, "%s/images", fuzz_folder);
     options = (struct dataset_options){.folder = images,
                                        .width = SIZE,
                                        .height = SIZE,
                                        .labels = SCAN_LABELS_FOLDERS,
-                                       .cache_dir = folder};
+                                       .cache_dir = fuzz_folder};
     require(scan_folder(&scan, images, SCAN_LABELS_FOLDERS, NULL) == 0);
     require(dataset_cache_open(&cache, &options, &scan) == 0 && cache.path);
     fuzz_check_set(&cache);

@@ -2,13 +2,12 @@
  * zero byte. What loads must print as text that loads to the same text; every combination of a
  * batch must load. */
 #include "config/config.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_OVERRIDES = 8 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void check_round_trip(const struct config *config)
 {

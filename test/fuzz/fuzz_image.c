@@ -5,19 +5,14 @@
 #include "base/error.h"
 #include "image/image_format.h"
 #include "metrics/image_metrics.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t room);
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
 
 static uint32_t read_be32(const uint8_t *p)
 {

@@ -1,6 +1,7 @@
 /* libFuzzer: a model folder of which one file holds any bytes: the first says which, the others are
  * written there. What is accepted must be usable: its weights, its table, a prompt as rows. */
 #include "diffusion/model/model_write.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
 enum { CLASSES = 2, TEXT_DIM = 8 };
-
-static char folder[] = "/tmp/imgtrain-fuzz-XXXXXX";
 
 /* The last is none of a whole folder: an index of shards, in place of one file. */
 static const char *const files[] = {"model_index.json",
@@ -26,27 +23,15 @@ enum { FILES = sizeof files / sizeof *files, SHARDS = FILES - 1, KEPT_MOST = 1 <
 static char kept[FILES][KEPT_MOST]; /* what they hold in a sound folder */
 static size_t kept_bytes[FILES];
 
-static void require(int truth)
-{
-    if (!truth) abort();
-}
-
-static void fuzz_remove_folder(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0) perror(folder);
-}
-
 static void fuzz_put(int file, const void *data, size_t bytes)
 {
     char path[160];
-    snprintf(path, sizeof path, "%s/%s", folder, files[file]);
+    snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[file]);
     FILE *out = fopen(path, "wb");
     require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
 }
 
-static void fuzz_make_folder(void)
+static void fuzz_fill_folder(void)
 {
     static const char *const names[CLASSES] = {"circle", "red square"};
     const struct s3dit_config config = {.channels = 3,
@@ -63,8 +48,7 @@ static void fuzz_make_folder(void)
                                         .norm_eps = 1e-5};
     struct s3dit_model dit;
     struct text_table text;
-    require(mkdtemp(folder) != NULL);
-    atexit(fuzz_remove_folder);
+    fuzz_make_folder();
     require(s3dit_model_create(&dit, &config) == 0);
     require(text_table_of_labels(&text, CLASSES, names) == 0);
     float *weights = calloc(dit.floats, sizeof *weights);
@@ -76,14 +60,14 @@ static void fuzz_make_folder(void)
                                           .text = &text,
                                           .shift = 3.0,
                                           .defaults = {.width = 16, .height = 16, .steps = 8}};
-    require(model_folder_write(folder, &writing) == 0);
+    require(model_folder_write(fuzz_folder, &writing) == 0);
     free(weights);
     free(table);
     text_table_free(&text);
     s3dit_model_free(&dit);
     for (int i = 0; i < SHARDS; i++) {
         char path[160];
-        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[i]);
         FILE *in = fopen(path, "rb");
         require(in != NULL);
         kept_bytes[i] = fread(kept[i], 1, KEPT_MOST, in);
@@ -117,17 +101,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static int made;
     struct model_folder model;
-    if (!made++) fuzz_make_folder();
+    if (!made++) fuzz_fill_folder();
     if (bytes == 0) return 0;
     int file = data[0] % FILES;
     fuzz_put(file, data + 1, bytes - 1);
-    if (model_folder_open(&model, folder) == 0) fuzz_use(&model);
+    if (model_folder_open(&model, fuzz_folder) == 0) fuzz_use(&model);
     model_folder_close(&model);
     if (file < SHARDS) {
         fuzz_put(file, kept[file], kept_bytes[file]);
     } else {
         char path[160];
-        snprintf(path, sizeof path, "%s/%s", folder, files[file]);
+        snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[file]);
         require(unlink(path) == 0);
     }
     return 0;

@@ -2,22 +2,14 @@
  * found, and that a PNG can hold. */
 #include "image/image.h"
 #include "image/png_text.h"
+#include "test/fuzz/fuzz.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
-
 /* Written into another image, they are read as they were. */
-static void fuzz_write_again(const struct png_texts *texts, int fd, const char *path)
+static void fuzz_write_again(const struct png_texts *texts)
 {
     struct image image;
     uint8_t *png = NULL;
@@ -29,8 +21,7 @@ static void fuzz_write_again(const struct png_texts *texts, int fd, const char *
     memset(image.data, 0, 3);
     require(image_encode_png(&image, &png, &bytes) == 0);
     require(png_texts_insert(&sound, &png, &bytes) == 0);
-    require(ftruncate(fd, 0) == 0 && pwrite(fd, png, bytes, 0) == (ssize_t)bytes);
-    require(png_texts_read(&again, path) == 0 && again.count == sound.count);
+    require(png_texts_read(&again, fuzz_file(png, bytes)) == 0 && again.count == sound.count);
     for (int i = 0; i < again.count; i++)
         require(strcmp(again.list[i].key, sound.list[i].key) == 0 &&
                 strcmp(again.list[i].value, sound.list[i].value) == 0);
@@ -42,18 +33,11 @@ static void fuzz_write_again(const struct png_texts *texts, int fd, const char *
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static int fd = -1;
-    static char path[32];
     struct png_texts texts = {0};
-    if (fd < 0) {
-        fd = memfd_create("fuzz", MFD_CLOEXEC);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(ftruncate(fd, 0) == 0 && pwrite(fd, data, bytes, 0) == (ssize_t)bytes);
-    if (png_texts_read(&texts, path) == 0) {
+    if (png_texts_read(&texts, fuzz_file(data, bytes)) == 0) {
         for (int i = 0; i < texts.count; i++)
             require(png_texts_find(&texts, texts.list[i].key) != NULL);
-        fuzz_write_again(&texts, fd, path);
+        fuzz_write_again(&texts);
     }
     png_texts_free(&texts);
     return 0;

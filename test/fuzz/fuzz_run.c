@@ -7,18 +7,14 @@
 #include "report/run_story.h"
 #include "run/frames.h"
 #include "run/metrics_file.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { FUZZ_PATH = 160, FUZZ_STEP = 2 };
-
-static char folder[] = "/tmp/imgtrain-fuzz-XXXXXX";
 
 /* What they hold in a sound folder. */
 static const struct {
@@ -49,21 +45,9 @@ static const struct {
 };
 enum { FILES = sizeof files / sizeof *files };
 
-static void require(int truth)
-{
-    if (!truth) abort();
-}
-
 static void fuzz_path(char path[FUZZ_PATH], const char *name)
 {
-    snprintf(path, FUZZ_PATH, "%s/%s", folder, name);
-}
-
-static void fuzz_remove_folder(void)
-{
-    char command[FUZZ_PATH];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0) perror(folder);
+    snprintf(path, FUZZ_PATH, "%s/%s", fuzz_folder, name);
 }
 
 static void fuzz_put(const char *name, const void *data, size_t bytes)
@@ -86,11 +70,10 @@ static void fuzz_put_frame(void)
     image_free(&image);
 }
 
-static void fuzz_make_folder(void)
+static void fuzz_fill_folder(void)
 {
     char path[FUZZ_PATH];
-    require(mkdtemp(folder) != NULL);
-    atexit(fuzz_remove_folder);
+    fuzz_make_folder();
     fuzz_path(path, "frames");
     require(mkdir(path, 0777) == 0);
     for (int i = 0; i < FILES; i++)
@@ -120,13 +103,13 @@ static void fuzz_cut(int file, int64_t step, const uint8_t *data, size_t bytes)
     struct line_file lines;
     uint8_t *kept;
     bool csv = strstr(files[file].name, ".csv") != NULL;
-    require(line_file_open(&lines, folder, files[file].name, step, csv) == 0);
+    require(line_file_open(&lines, fuzz_folder, files[file].name, step, csv) == 0);
     line_file_close(&lines);
     size_t left = fuzz_get(files[file].name, &kept);
     require(left <= bytes && memcmp(kept, data, left) == 0 &&
             (left == 0 || kept[left - 1] == '\n'));
     free(kept);
-    require(line_file_open(&lines, folder, files[file].name, step, csv) == 0);
+    require(line_file_open(&lines, fuzz_folder, files[file].name, step, csv) == 0);
     require(lines.good == (int64_t)left);
     line_file_add(&lines, line, sizeof line - 1);
     line_file_close(&lines);
@@ -137,27 +120,27 @@ static void fuzz_cut(int file, int64_t step, const uint8_t *data, size_t bytes)
 
 static void fuzz_read(void)
 {
-    const char *path = folder;
+    const char *path = fuzz_folder;
     char output[FUZZ_PATH];
     struct run_story story;
-    require(run_story_read(&story, folder) == 0);
+    require(run_story_read(&story, fuzz_folder) == 0);
     require(story.column_count <= STORY_MOST_COLUMNS && story.frames.count <= 1);
     require(run_story_state(&story) != NULL);
     run_story_last(&story, "loss");
     run_story_free(&story);
     fuzz_path(output, "report.html");
     require(report_write(&path, 1, output) == 0);
-    cmd_info(2, (char *[]){"info", folder, NULL});
-    cmd_info(3, (char *[]){"info", folder, "--json", NULL});
-    cmd_info(3, (char *[]){"info", folder, "--schedule", NULL});
-    cmd_verify(2, (char *[]){"verify", folder, NULL});
+    cmd_info(2, (char *[]){"info", fuzz_folder, NULL});
+    cmd_info(3, (char *[]){"info", fuzz_folder, "--json", NULL});
+    cmd_info(3, (char *[]){"info", fuzz_folder, "--schedule", NULL});
+    cmd_verify(2, (char *[]){"verify", fuzz_folder, NULL});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static int made;
     char frames[FUZZ_PATH];
-    if (!made++) fuzz_make_folder();
+    if (!made++) fuzz_fill_folder();
     if (bytes < 2) return 0;
     int file = data[0] % FILES, step = data[1];
     data += 2;

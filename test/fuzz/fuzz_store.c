@@ -2,20 +2,10 @@
  */
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "test/fuzz/fuzz.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
 
 static void read_all(const struct store_file *file)
 {
@@ -45,15 +35,8 @@ static void read_all(const struct store_file *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static int fd = -1;
-    static char path[32];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", MFD_CLOEXEC);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(ftruncate(fd, 0) == 0 && pwrite(fd, data, bytes, 0) == (ssize_t)bytes);
     struct store_file *file;
-    if (store_open(&file, path) == 0) read_all(file);
+    if (store_open(&file, fuzz_file(data, bytes)) == 0) read_all(file);
     store_close(file);
     return 0;
 }

@@ -1,18 +1,8 @@
 /* libFuzzer: any bytes as a file of PyTorch. What is accepted must be readable to the last byte. */
 #include "store/torch_file.h"
+#include "test/fuzz/fuzz.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
 
 static void read_all(const struct torch_file *file)
 {
@@ -34,15 +24,8 @@ static void read_all(const struct torch_file *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static int fd = -1;
-    static char path[32];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", MFD_CLOEXEC);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(ftruncate(fd, 0) == 0 && pwrite(fd, data, bytes, 0) == (ssize_t)bytes);
     struct torch_file *file;
-    if (torch_file_open(&file, path, NULL) == 0) read_all(file);
+    if (torch_file_open(&file, fuzz_file(data, bytes), NULL) == 0) read_all(file);
     torch_file_close(file);
     return 0;
 }

@@ -4,19 +4,13 @@
  * "=" are keys of a config. */
 #include "cmd/options.h"
 #include "config/config.h"
+#include "test/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
 enum { MOST = 24 };
-
-static void require(int truth)
-{
-    if (!truth) abort();
-}
 
 static void fuzz_load(int count, char **words)
 {
