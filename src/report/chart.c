@@ -28,6 +28,11 @@ struct axis {
     double from, to; /* in the picture */
 };
 
+bool chart_is_dashed(int index)
+{
+    return index >= CHART_COLOURS;
+}
+
 struct chart_colour chart_colour(int index)
 {
     struct chart_colour colour;
@@ -189,7 +194,7 @@ static void chart_write_curve(FILE *out, const struct chart *chart, int index, c
     if (!keep) return;
     chart_thin(curve, keep);
     fprintf(out, "<path class=\"curve\" style=\"stroke:%s%s\" data-name=\"",
-            chart_colour(index).text, index >= CHART_COLOURS ? ";stroke-dasharray:6 3" : "");
+            chart_colour(index).text, chart_is_dashed(index) ? ";stroke-dasharray:6 3" : "");
     html_write_text(out, curve->name);
     fputs("\" data-says=\"", out);
     for (size_t i = 0; i < curve->count; i++) {

@@ -38,5 +38,7 @@ struct chart_colour {
     char text[16];
 };
 struct chart_colour chart_colour(int index);
+/* A colour's second curve is. */
+bool chart_is_dashed(int index);
 
 #endif

@@ -103,10 +103,16 @@ static int report_write_charts(const struct report *report, const struct report_
     return code;
 }
 
-/* Which curve has which colour. */
+/* Which curve has which colour, and is dashed. */
+static void report_write_swatch(FILE *out, int index)
+{
+    fprintf(out, "<span class=\"key\" style=\"border-top:3px %s %s\"></span>",
+            chart_is_dashed(index) ? "dashed" : "solid", chart_colour(index).text);
+}
+
 static void report_write_key(FILE *out, int index, const char *name)
 {
-    fprintf(out, "<span class=\"key\" style=\"background:%s\"></span>", chart_colour(index).text);
+    report_write_swatch(out, index);
     html_write_text(out, name);
 }
 
@@ -488,8 +494,8 @@ static void report_write_row(const struct report *report, int r, const char *con
     const struct run_story *story = &report->stories[r];
     const char *task = run_story_setting(story, "task");
     FILE *out = report->out;
-    fprintf(out, "<tr><td><span class=\"key\" style=\"margin-left:0;background:%s\"></span>",
-            chart_colour(r).text);
+    fputs("<tr><td class=\"run\">", out);
+    report_write_swatch(out, r);
     html_write_text(out, story->path);
     fputs("</td><td>", out);
     html_write_text(out, task ? task : "");
