@@ -111,20 +111,31 @@ int diffusion_frame(struct task_state *s, int max_side, struct image *image)
     return preview_sheet(s, max_side, image);
 }
 
+/* The first training image from `from` on that is of class `label` (below 0: of any). */
+static int preview_find_image(const struct task_state *s, int label, int from)
+{
+    int count = dataset_train_count(s->data.set);
+    for (int k = 0; k < count; k++)
+        if (label < 0 || dataset_train(s->data.set, (from + k) % count).label == label)
+            return (from + k) % count;
+    return from % count;
+}
+
 /* Training images, of the classes that stand at their places in a frame. */
 int diffusion_reference(struct task_state *s, int max_side, struct image *image)
 {
-    int total = (int)s->config->diffusion.samples, count = dataset_train_count(s->data.set);
-    int classes = s->data.classes, at = 0;
+    int total = (int)s->config->diffusion.samples, classes = s->data.classes;
+    int apart = classes ? classes : 1; /* cells of one class */
     size_t one = preview_image_floats(s);
-    for (int i = 0; i < total; i++, at = (at + 1) % count) {
-        struct dataset_item item = dataset_train(s->data.set, at);
-        for (int k = 0; classes && item.label != i % classes && k < count; k++) {
-            at = (at + 1) % count;
-            item = dataset_train(s->data.set, at);
-        }
+    int *at = calloc((size_t)total, sizeof *at);
+    if (!at) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < total; i++) {
+        at[i] =
+            preview_find_image(s, classes ? i % classes : -1, i < apart ? 0 : at[i - apart] + 1);
+        struct dataset_item item = dataset_train(s->data.set, at[i]);
         dataset_item_values(s->data.set, &item, s->show + (size_t)i * one);
     }
+    free(at);
     return preview_sheet(s, max_side, image);
 }
 
