@@ -105,6 +105,9 @@ const char *config_origin(const struct config *config, const char *key);
 /* True when the user set `key` (in a file, the environment or the command line). */
 bool config_is_set(const struct config *config, const char *key);
 
+/* True when `key` has the value of default.yaml, whoever said so: a config.yaml says every key. */
+bool config_is_default(const struct config *config, const char *key);
+
 /* Every key, its value and its origin: aligned columns, or a JSON object. */
 int config_print_origins(const struct config *config, FILE *to, bool json);
 

@@ -99,6 +99,20 @@ bool config_is_set(const struct config *config, const char *key)
     return item && item->origin;
 }
 
+bool config_is_default(const struct config *config, const char *key)
+{
+    struct config *defaults;
+    int index = config_find_name(key, NULL);
+    if (index < 0 || !config->state->items[index].origin) return index >= 0;
+    if (config_load_stored(&defaults, "") < 0) return false;
+    char *text = item_text(config, index, false), *usual = item_text(defaults, index, false);
+    bool same = text && usual && strcmp(text, usual) == 0;
+    free(text);
+    free(usual);
+    config_free(defaults);
+    return same;
+}
+
 /* Characters of UTF-8 text, for alignment. */
 static int config_print_width(const char *text)
 {

@@ -37,7 +37,7 @@ void model_versions_remark(const struct config *config)
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char key[32];
         snprintf(key, sizeof key, "git.%s", keys[i]);
-        if (!config_is_set(config, key)) continue;
+        if (config_is_default(config, key)) continue;
         log_warning("%s (%s) has no effect: git.mode is none", key, config_origin(config, key));
     }
 }

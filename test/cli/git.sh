@@ -33,6 +33,8 @@ git: {mode: ref, every: 4, remote: ./bare.git}
 YAML
 run 0 imgtrain train tiny.yaml git.mode=none -o plain
 err_has "git.remote (tiny.yaml:13) has no effect: git.mode is none"
+run 0 imgtrain train plain/config.yaml git.remote= git.every=1000 -o plainer # says every key
+err_lacks "has no effect"
 
 bare() { rm -rf "$1" && "$real" init -q --bare "$1"; }
 # pushed REPOSITORY BRANCH RUN: the branch's model is the run's

@@ -41,6 +41,11 @@ START_TEST(defaults_are_those_of_the_file)
     ck_assert_str_eq(config_origin(built_in, "seed"), "default");
     ck_assert(!config_is_set(built_in, "seed"));
     ck_assert(config_is_set(read, "seed"));
+    struct config *other = load("seed: 7\ngit: {every: 8}\n");
+    ck_assert(config_is_default(built_in, "git.every") && config_is_default(read, "git.every"));
+    ck_assert(config_is_default(read, "seed") && !config_is_default(other, "seed"));
+    ck_assert(config_is_default(other, "git.keep") && !config_is_default(other, "git.every"));
+    config_free(other);
     ck_assert_ptr_null(config_origin(read, "sed"));
     char *a, *b;
     ck_assert_int_eq(config_print_text(built_in, &a), OK);

@@ -153,7 +153,7 @@ static int train_batch_name_branches(const struct train_batch *batch, char **nam
 static int train_batch_check_branches(const struct train_batch *batch)
 {
     int count = 0;
-    if (batch->options->only || !config_is_set(batch->config, "git.branch")) return OK;
+    if (batch->options->only || config_is_default(batch->config, "git.branch")) return OK;
     char **names = calloc((size_t)batch->count, sizeof *names);
     if (!names) return fail(ERR_SYSTEM, "out of memory");
     int code = train_batch_name_branches(batch, names, &count);
