@@ -176,6 +176,7 @@ int serve_run(const struct serve_options *options)
     const struct serve_queue_options queue = {.limit = options->queue,
                                               .at_once = options->at_once,
                                               .seconds = options->seconds,
+                                              .linger = 0.05,
                                               .backend = options->backend,
                                               .done = http_request_done};
     char url[96];

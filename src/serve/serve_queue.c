@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { TOGETHER_MOST = 64 };
 
@@ -19,6 +20,10 @@ struct serve_queue {
     int length;
     bool closing;
     double mean; /* seconds of a request, of the recent ones */
+
+    /* Of what was done last; the thread's own. */
+    int together;
+    double took; /* seconds */
 };
 
 /* Of what the one thread of the queue works on: models poll it without knowing of a queue. */
@@ -41,6 +46,17 @@ static struct serve_job *queue_unlink(struct serve_queue *queue, struct serve_jo
     return job;
 }
 
+/* Those whose requests were answered together often ask again together, and the first of them would
+ * be done alone: as many are waited for, for a small part of what it took. With the lock held. */
+static void queue_gather(struct serve_queue *queue)
+{
+    double end = clock_seconds() + queue->options.linger * queue->took;
+    const struct timespec until = {(time_t)end, (long)(1e9 * (end - (double)(time_t)end))};
+    int error = 0;
+    while (queue->length < queue->together && !queue->closing && error == 0)
+        error = pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
+}
+
 /* The first, and those behind it that are done along with it. 0: the queue is closed. */
 static int queue_take(struct serve_queue *queue, struct serve_job **jobs)
 {
@@ -49,6 +65,7 @@ static int queue_take(struct serve_queue *queue, struct serve_job **jobs)
     pthread_mutex_lock(&queue->lock);
     while (!queue->first && !queue->closing)
         pthread_cond_wait(&queue->changed, &queue->lock);
+    queue_gather(queue);
     if (queue->first) jobs[count++] = queue_unlink(queue, &queue->first);
     for (struct serve_job **at = &queue->first;
          count > 0 && *at && count < queue->options.at_once && count < TOGETHER_MOST;)
@@ -103,7 +120,9 @@ static void queue_work(struct serve_queue *queue, struct serve_job **jobs, int c
     double began = clock_seconds();
     queue_set_deadline(queue, jobs, count);
     backend->run(backend->context, jobs, count, queue_is_late);
-    queue_measure(queue, clock_seconds() - began, count);
+    queue->together = count;
+    queue->took = clock_seconds() - began;
+    queue_measure(queue, queue->took, count);
     for (int i = 0; i < count; i++) {
         serve_job_answer(jobs[i]);
         queue->options.done(jobs[i]);
@@ -129,7 +148,11 @@ int serve_queue_open(struct serve_queue **out, const struct serve_queue_options 
     queue->options = *options;
     queue->last = &queue->first;
     pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->changed, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* as clock_seconds() */
+    pthread_cond_init(&queue->changed, &clock);
+    pthread_condattr_destroy(&clock);
     if (threads_start(&queue->thread, false, queue_loop, queue) != 0) {
         free(queue);
         return fail(ERR_SYSTEM, "no thread for the models");

@@ -11,6 +11,7 @@ struct serve_queue_options {
     int at_once;    /* that are done together at most */
     double seconds; /* from a request's arrival on: then it is answered with 503, or 504 (with
                        others: from that of the last) */
+    double linger;  /* part of the seconds of those done last for which as many are waited for */
     const struct serve_backend *backend;
     void (*done)(struct serve_job *job); /* the job has its answer; by the queue's thread */
 };

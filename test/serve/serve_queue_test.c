@@ -18,6 +18,7 @@ static struct {
     bool was_late[JOBS];
 } seen;
 static atomic_int answered;
+static double linger;
 
 static bool queue_test_joins(void *context, const struct serve_job *one,
                              const struct serve_job *other)
@@ -70,6 +71,7 @@ static struct serve_queue *queue_test_open(struct serve_job *first)
     const struct serve_queue_options options = {.limit = JOBS - 1,
                                                 .at_once = 2,
                                                 .seconds = SECONDS,
+                                                .linger = linger,
                                                 .backend = &backend,
                                                 .done = queue_test_done};
     struct serve_queue *queue;
@@ -130,6 +132,27 @@ START_TEST(nobody_loses_time_to_an_older_one)
 }
 END_TEST
 
+START_TEST(who_asked_together_is_waited_for)
+{
+    struct serve_job *jobs[JOBS];
+    for (int i = 0; i < JOBS; i++)
+        jobs[i] = queue_test_job(i > 0, 0);
+    linger = 1e9;
+    struct serve_queue *queue = queue_test_open(jobs[0]);
+    for (int i = 1; i < JOBS; i++) {
+        ck_assert(serve_queue_add(queue, jobs[i]));
+        if (i == 2) atomic_store(&seen.free, true);
+        while (i == 2 && atomic_load(&answered) < 3)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        if (i == 3) nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    queue_test_finish(queue, jobs, JOBS);
+    ck_assert(seen.calls == 3 && seen.counts[0] == 1 && seen.counts[1] == 2 && seen.counts[2] == 2);
+    for (int i = 0; i < JOBS; i++)
+        serve_job_free(jobs[i]);
+}
+END_TEST
+
 Suite *serve_queue_test_suite(void);
 Suite *serve_queue_test_suite(void)
 {
@@ -137,6 +160,7 @@ Suite *serve_queue_test_suite(void)
     TCase *test = tcase_create("queue");
     tcase_add_test(test, jobs_of_a_kind_pass_those_between);
     tcase_add_test(test, nobody_loses_time_to_an_older_one);
+    tcase_add_test(test, who_asked_together_is_waited_for);
     suite_add_tcase(suite, test);
     return suite;
 }
