@@ -19,6 +19,7 @@ const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
     nn_cuda_install_reduced_loss(&ops);
     nn_cuda_install_ssim_loss(&ops);
     nn_cuda_install_fft_loss(&ops);
+    nn_cuda_install_hsluv_loss(&ops);
     nn_cuda_install_max_pool(&ops);
     nn_cuda_install_group_norm(&ops);
     nn_cuda_install_softmax(&ops);

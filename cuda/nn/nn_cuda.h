@@ -35,6 +35,7 @@ void nn_cuda_install_image_loss(struct nn_ops *ops); /* nn_image_loss.cu */
 void nn_cuda_install_reduced_loss(struct nn_ops *ops); /* nn_reduced_loss.cu: of reduced images */
 void nn_cuda_install_ssim_loss(struct nn_ops *ops);    /* nn_ssim_loss.cu */
 void nn_cuda_install_fft_loss(struct nn_ops *ops);     /* nn_fft_loss.cu */
+void nn_cuda_install_hsluv_loss(struct nn_ops *ops);   /* nn_hsluv_loss.cu */
 void nn_cuda_install_max_pool(struct nn_ops *ops);     /* nn_max_pool.cu */
 void nn_cuda_install_latent(struct nn_ops *ops);       /* nn_latent.cu */
 void nn_cuda_install_softmax(struct nn_ops *ops);      /* nn_softmax.cu */

@@ -433,6 +433,149 @@ const struct op_kind op_fft_loss = {
     .workspace = fft_workspace, .fill = fill_turns,      .is_quick = reduced_is_quick,
 };
 
+/* ---- HSLuv: n, side ---- */
+
+static const int hsluv_sides[][2] = {{2, 7}, {1, 16}, {3, 33}, {16, 256}};
+enum { HSLUVS = sizeof hsluv_sides / sizeof *hsluv_sides }; /* the last one is large */
+static const float hsluv_weight = 0.75f;
+
+static void describe_hsluv_loss(struct op_case *c)
+{
+    const int *s = hsluv_sides[c->index];
+    describe_pair_of_images(c, s[0], s[1]);
+    c->operands[op_find(c, "out")].fill = OP_OWN;
+    c->operands[op_find(c, "target")].fill = OP_OWN;
+    c->large = c->index == HSLUVS - 1;
+    c->bytes = 12.0 * c->n * c->h * c->w * 3;
+    snprintf(c->text, sizeof c->text, "%dx%dx%d", c->n, c->h, c->w);
+}
+
+/* Of eight pixels one is almost grey in both, one in `out` alone, one in `target` alone, one almost
+ * black, one almost white, one reaches beyond 0..1. */
+static void fill_colours(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    bool target = strcmp(operand->name, "target") == 0;
+    (void)c;
+    for (size_t i = 0; i < operand->count; i++) {
+        double v = 0.01 + 0.98 * op_uniform(operand->name, i);
+        double grey = 0.3 + 0.4 * op_uniform(operand->name, i / 3 * 3);
+        int kind = (int)(i / 3 % 8);
+        if (kind == 0 || kind == (target ? 2 : 1)) v = grey + 0.01 * v;
+        if (kind == 3) v *= 0.01;
+        if (kind == 4) v = 1 - 0.02 * v;
+        if (kind == 5) v = 1.3 * v - 0.15;
+        ((float *)bytes)[i] = (float)v;
+    }
+}
+
+static size_t hsluv_workspace(const struct device *device, const struct op_case *c)
+{
+    (void)device;
+    return (size_t)c->n * (size_t)c->h * sizeof(double);
+}
+
+static int run_hsluv_loss(const struct op_call *call)
+{
+    struct nn_hsluv_loss loss = {.sums = op_memory(call, "sums"),
+                                 .grad = op_memory(call, "grad"),
+                                 .out = op_memory(call, "out"),
+                                 .target = op_memory(call, "target"),
+                                 .n = call->c->n,
+                                 .side = call->c->h,
+                                 .weight = hsluv_weight,
+                                 .rows = op_memory(call, "workspace")};
+    return call->device->nn->hsluv_loss(call->device, &loss);
+}
+
+/* As hsluv.org defines them, by angles and lines in the plane of chroma: hue (turns), saturation
+ * and lightness (0..1). */
+static void hsluv_by_definition(const double *rgb, double *hsl)
+{
+    static const double m[3][3] = {{3.240969941904521, -1.537383177570093, -0.498610760293},
+                                   {-0.96924363628087, 1.87596750150772, 0.041555057407175},
+                                   {0.055630079696993, -0.20397695888897, 1.056971514242878}};
+    static const double inverse[3][3] = {{0.41239079926595, 0.35758433938387, 0.18048078840183},
+                                         {0.21263900587151, 0.71516867876775, 0.072192315360733},
+                                         {0.019330818715591, 0.11919477979462, 0.95053215224966}};
+    const double kappa = 903.2962962, epsilon = 0.0088564516, pi = 3.14159265358979323846;
+    double xyz[3] = {0}, most = 1e9;
+    for (int c = 0; c < 3; c++) {
+        double s = fmin(fmax(rgb[c], 1e-12), 1);
+        double light = s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4);
+        for (int row = 0; row < 3; row++)
+            xyz[row] += inverse[row][c] * light;
+    }
+    double l = xyz[1] > epsilon ? 116 * cbrt(xyz[1]) - 16 : xyz[1] * kappa;
+    double all = xyz[0] + 15 * xyz[1] + 3 * xyz[2];
+    double u = 13 * l * (4 * xyz[0] / all - 0.19783000664283);
+    double v = 13 * l * (9 * xyz[1] / all - 0.46831999493879);
+    double chroma = hypot(u, v), angle = atan2(v, u);
+    double cube = pow(l + 16, 3) / 1560896, sub = cube > epsilon ? cube : l / kappa;
+    for (int line = 0; line < 6; line++) {
+        const double *r = m[line / 2], t = line % 2;
+        double bottom = (632260 * r[2] - 126452 * r[1]) * sub + 126452 * t;
+        double slope = (284517 * r[0] - 94839 * r[2]) * sub / bottom;
+        double at =
+            ((838422 * r[2] + 769860 * r[1] + 731718 * r[0]) * l * sub - 769860 * t * l) / bottom;
+        double length = at / (sin(angle) - slope * cos(angle));
+        if (length >= 0) most = fmin(most, length);
+    }
+    hsl[0] = chroma < 0.028972067 ? 0 : angle / (2 * pi);
+    hsl[1] = l > 99.99 || l < 0.01 ? 0 : fmin(chroma / most, 1);
+    hsl[2] = l / 100;
+}
+
+/* The loss of one pixel as traiNNer-redux has it. */
+static double hsluv_loss_by_definition(const double *out, const double *target)
+{
+    double a[3], b[3];
+    hsluv_by_definition(out, a);
+    hsluv_by_definition(target, b);
+    double hue = fabs(a[0] - b[0]);
+    hue = 2 * fmin(hue, 1 - hue);
+    if (a[1] < .1 && b[1] < .1) hue = 0;
+    if ((a[1] < .1) != (b[1] < .1)) hue = fmax(a[1], b[1]);
+    if ((a[2] < .1 && b[2] < .1) || (a[2] > .9 && b[2] > .9)) hue = 0;
+    double weight = fmax(fmin(a[2], 1 - a[2]), 0) + fmax(fmin(b[2], 1 - b[2]), 0);
+    return (hue + weight * sqrt((a[1] - b[1]) * (a[1] - b[1]) + 1e-12) +
+            sqrt((a[2] - b[2]) * (a[2] - b[2]) + 1e-12)) /
+           3;
+}
+
+/* Gradients by central differences, in double. */
+static void truth_hsluv_loss(struct op_data *d)
+{
+    const double step = 1e-8; /* channels that are about equal are a fold */
+    int pixels = d->c->h * d->c->w;
+    for (int n = 0; n < d->c->n; n++)
+        op_values(d, "sums")[n] = 0;
+    for (int p = 0; p < d->c->n * pixels; p++) {
+        const double *out = op_values(d, "out") + (ptrdiff_t)3 * p;
+        const double *target = op_values(d, "target") + (ptrdiff_t)3 * p;
+        op_values(d, "sums")[p / pixels] += hsluv_loss_by_definition(out, target);
+        for (int c = 0; c < 3; c++) {
+            double more[3] = {out[0], out[1], out[2]}, less[3] = {out[0], out[1], out[2]};
+            more[c] += step;
+            less[c] -= step;
+            op_values(d, "grad")[3 * p + c] +=
+                (double)hsluv_weight *
+                (hsluv_loss_by_definition(more, target) - hsluv_loss_by_definition(less, target)) /
+                (2 * step);
+        }
+    }
+}
+
+static double hsluv_loss_of(const struct op_data *after)
+{
+    return sums_times(after, hsluv_weight);
+}
+
+const struct op_kind op_hsluv_loss = {
+    OP_KIND(nn, hsluv_loss),      .loss = hsluv_loss_of,   .slopes = slopes,
+    .slope_step = 1e-4,           .slope_tolerance = 2e-3, .cases = HSLUVS,
+    .workspace = hsluv_workspace, .fill = fill_colours,    .is_quick = reduced_is_quick,
+};
+
 /* ---- the largest of 2 x 2 pixels: n h w c ---- */
 
 static const int pools[][4] = {{2, 4, 6, 5}, {1, 2, 2, 1}, {3, 5, 7, 64}, {16, 128, 128, 64}};

@@ -12,7 +12,7 @@ const struct op_kind *const op_kinds[] = {
     &op_prelu_conv_dgrad, &op_prelu_conv_wgrad, &op_pointwise_forward, &op_pointwise_dgrad,
     &op_image_loss, &op_zero, &op_copy, &op_adam, &op_ema, &op_norm2, &op_clip_norm, &op_mask_slope,
     &op_score_loss, &op_spectral_norm, &op_spectral_grad, &op_reduced_loss, &op_ssim_loss,
-    &op_fft_loss, &op_max_pool_forward, &op_max_pool_dgrad, &op_group_norm_sums,
+    &op_fft_loss, &op_hsluv_loss, &op_max_pool_forward, &op_max_pool_dgrad, &op_group_norm_sums,
     &op_group_norm_forward, &op_group_norm_slopes, &op_group_norm_dgrad, &op_group_norm_grad,
     &op_softmax_forward, &op_softmax_dgrad, &op_latent_sample, &op_latent_dgrad, &op_latent_kl,
     /* gan_ops */

@@ -19,8 +19,8 @@ extern const struct op_kind op_pointwise_forward, op_pointwise_dgrad;
 extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_copy, op_zero,
     op_copy, op_adam, op_ema, op_norm2, op_clip_norm;
 /* loss_cases.c */
-extern const struct op_kind op_reduced_loss, op_ssim_loss, op_fft_loss, op_max_pool_forward,
-    op_max_pool_dgrad;
+extern const struct op_kind op_reduced_loss, op_ssim_loss, op_fft_loss, op_hsluv_loss,
+    op_max_pool_forward, op_max_pool_dgrad;
 /* norm_cases.c */
 extern const struct op_kind op_group_norm_sums, op_group_norm_forward, op_group_norm_slopes,
     op_group_norm_dgrad, op_group_norm_grad, op_softmax_forward, op_softmax_dgrad, op_latent_sample,

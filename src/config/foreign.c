@@ -98,12 +98,29 @@ static int translate_schedule(struct translation *t, const struct config_entry *
                           "is none of MultiStepLR, CosineAnnealingLR and CosineAnnealingRestartLR");
 }
 
-/* The cosine ends where training does; T_max, or the one of `periods`. */
-static int require_whole_cosine(struct translation *t, const struct config_entry *entry)
+/* One cosine of so many steps, which PyTorch would turn upwards behind them. */
+static int translate_whole_cosine(struct translation *t, const struct config_entry *entry)
 {
-    double steps = foreign_number(t, "train.total_iter", 0);
-    if (entry->count == 1 && foreign_number(t, entry->key, 0) == steps) return OK;
-    return foreign_refuse(t, entry, "here the cosine takes all of total_iter, and begins once");
+    double steps = foreign_number(t, "train.total_iter", 0), whole;
+    if (entry->count != 1 || !number_parse_double(foreign_text(entry), &whole) || whole < steps)
+        return foreign_refuse(t, entry, "expected a number that is not below total_iter");
+    return whole == steps ? OK : foreign_say(t, entry, "sr.periods", NULL);
+}
+
+static int translate_periods(struct translation *t, const struct config_entry *entry)
+{
+    bool all = entry->count == 1 &&
+               foreign_number(t, entry->key, 0) == foreign_number(t, "train.total_iter", -1);
+    return all ? OK : foreign_say(t, entry, "sr.periods", NULL);
+}
+
+static int require_ones(struct translation *t, const struct config_entry *entry)
+{
+    double weight;
+    for (int i = 0; i < entry->count; i++)
+        if (!number_parse_double(entry->texts[i], &weight) || weight != 1)
+            return foreign_refuse(t, entry, "only 1 is there");
+    return OK;
 }
 
 static int translate_rate_end(struct translation *t, const struct config_entry *entry)
@@ -273,9 +290,9 @@ static const struct foreign_row {
     {"train.scheduler.type", .rule = translate_schedule},
     {"train.scheduler.milestones", .key = "sr.milestones"},
     {"train.scheduler.gamma", .key = "sr.lr_gamma"},
-    {"train.scheduler.T_max", .rule = require_whole_cosine},
-    {"train.scheduler.periods", .rule = require_whole_cosine},
-    {"train.scheduler.restart_weights", .only = "1", .why = "only 1 is there"},
+    {"train.scheduler.T_max", .rule = translate_whole_cosine},
+    {"train.scheduler.periods", .rule = translate_periods},
+    {"train.scheduler.restart_weights", .rule = require_ones},
     {"train.scheduler.eta_min", .rule = translate_rate_end},
     {"train.warmup_iter", .rule = translate_warmup},
     {"train.losses.*.*", .rule = foreign_translate_loss},

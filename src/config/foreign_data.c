@@ -10,24 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* A list, `values` with a blank between. */
-static int say_values(struct translation *t, const struct config_entry *entry, const char *key,
-                      const char *values)
-{
-    char *word = string_format("%.*s", (int)strcspn(values, " "), values);
-    int code = word ? foreign_say(t, entry, key, word) : ERR_SYSTEM;
-    free(word);
-    struct config_entry *ours = &t->ours->items[t->ours->count - 1];
-    while (code == OK && *(values += strcspn(values, " "))) {
-        values++;
-        word = string_format("%.*s", (int)strcspn(values, " "), values);
-        code = word ? config_entry_add_text(ours, word) : ERR_SYSTEM;
-        free(word);
-        ours->is_list = true;
-    }
-    return code;
-}
-
 /* A list of paths, as one text. */
 static int say_joined(struct translation *t, const struct config_entry *entry, const char *key)
 {
@@ -76,7 +58,7 @@ static int translate_degradations(struct translation *t, const struct config_ent
             const char *same = foreign_degradation_key(t->theirs->items[k].key);
             said = same && strcmp(same, key) == 0;
         }
-        if (!said) TRY(say_values(t, entry, key, foreign_degradation_defaults[i].values));
+        if (!said) TRY(foreign_say_values(t, entry, key, foreign_degradation_defaults[i].values));
     }
     return OK;
 }

@@ -2,8 +2,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/parse_number.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,20 +47,23 @@ static int translate_gan_type(struct translation *t, const struct config_entry *
     return foreign_refuse(t, entry, "is none of vanilla, lsgan and hinge");
 }
 
-/* A file that says which layers of VGG19 count says so of all that are compared here. */
-static int require_all_layers(struct translation *t, const struct config_entry *type)
+/* A file that says which layers of VGG19 count says so of all of them. */
+static int translate_layers(struct translation *t, const struct config_entry *type)
 {
     static const char *const layers[] = {"layer_weights.conv1_2", "layer_weights.conv2_2",
                                          "layer_weights.conv3_4", "layer_weights.conv4_4",
                                          "layer_weights.conv5_4"};
-    int said = 0;
+    const struct config_entry *said[5], *first = NULL;
+    for (int i = 0; i < 5; i++) {
+        said[i] = find_beside(t, type, layers[i]);
+        if (!first) first = said[i];
+    }
+    if (!first) return OK;
+    char all[256] = "";
     for (int i = 0; i < 5; i++)
-        said += find_beside(t, type, layers[i]) != NULL;
-    if (said == 0 || said == 5) return OK;
-    return foreign_refuse(
-        t, type,
-        "layer_weights has some of the layers that are compared here, not all: conv1_2, "
-        "conv2_2, conv3_4, conv4_4 and conv5_4");
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%.40s", i ? " " : "",
+                 said[i] ? foreign_text(said[i]) : "0");
+    return foreign_say_values(t, first, "sr.perceptual_layers", all);
 }
 
 /* What some losses have besides a weight. `type`: the entry that names the loss, which counts. */
@@ -67,50 +72,84 @@ static int translate_loss_details(struct translation *t, const struct config_ent
     const struct config_entry *criterion = find_beside(t, type, "criterion");
     const char *name = foreign_text(type);
     bool box = strcasecmp(name, "averageloss") == 0;
-    if (criterion && strcasecmp(foreign_text(criterion), "l1") != 0)
-        return foreign_refuse(t, criterion, "only l1 is there");
-    if (strcasecmp(name, "perceptualloss") == 0) return require_all_layers(t, type);
+    if (criterion && strcasecmp(foreign_text(criterion), "charbonnier") == 0)
+        log_info("%s: '%s: charbonnier' is taken for l1, from which it differs by 1e-6 at most",
+                 criterion->where_key, criterion->key);
+    else if (criterion && strcasecmp(foreign_text(criterion), "l1") != 0)
+        return foreign_refuse(t, criterion, "only l1 and charbonnier are there");
+    if (strcasecmp(name, "perceptualloss") == 0) return translate_layers(t, type);
     if (!box && strcasecmp(name, "bicubicloss") != 0) return OK;
     if (foreign_is_said(t, "consistency"))
         return foreign_refuse(t, type, "a second loss of reduced images: one is there");
     return foreign_say(t, type, "sr.consistency", box ? "box" : "bicubic");
 }
 
-/* Whether the entry, or the mapping that it is in, stands beside `type: PerceptualLoss`, which
- * counts. */
-static bool is_part_of_perceptual(const struct translation *t, const struct config_entry *entry)
+/* Whether the entry, or the mapping that it is in, stands beside this type of loss, which counts.
+ */
+static bool is_part_of(const struct translation *t, const struct config_entry *entry,
+                       const char *loss)
 {
     const char *layers = strstr(entry->key, ".layer_weights");
     int length = layers ? (int)(layers - entry->key) : (int)(strrchr(entry->key, '.') - entry->key);
     char *path = string_format("%.*s.type", length, entry->key);
     const struct config_entry *type = path ? foreign_find(t, path) : NULL;
     free(path);
-    return type && strcasecmp(foreign_text(type), "perceptualloss") == 0 && !loss_is_off(t, type);
+    return type && strcasecmp(foreign_text(type), loss) == 0 && !loss_is_off(t, type);
 }
 
-/* VGG19 is compared at five layers that count so. */
+struct loss_detail {
+    const char *key, *only, *why;
+};
+
+/* What the loss does not heed has to be as it is there. */
+static int require_detail(struct translation *t, const struct config_entry *entry,
+                          const struct loss_detail *details, const char *key)
+{
+    double value = -1;
+    bool on, is_flag = config_value_parse_bool(foreign_text(entry), &on);
+    if (is_flag)
+        value = on;
+    else if (!number_parse_double(foreign_text(entry), &value))
+        value = -1;
+    for (; details->key; details++) {
+        double only;
+        if (strcmp(key, details->key) != 0) continue;
+        if (strcasecmp(foreign_text(entry), details->only) == 0) return OK;
+        if (number_parse_double(details->only, &only) && fabs(value - only) < 1e-6) return OK;
+        return foreign_refuse(t, entry, details->why);
+    }
+    return OK;
+}
+
+/* VGG19 is compared at five layers. */
 static int require_perceptual_detail(struct translation *t, const struct config_entry *entry,
                                      const char *key)
 {
-    static const struct {
-        const char *key, *only;
-    } details[] = {{"conv1_2", "0.1"},  {"conv2_2", "0.1"},      {"conv3_4", "1"},
-                   {"conv4_4", "1"},    {"conv5_4", "1"},        {"vgg_type", "vgg19"},
-                   {"range_norm", "0"}, {"use_input_norm", "1"}, {"style_weight", "0"}};
-    double value;
-    bool on, is_flag = config_value_parse_bool(foreign_text(entry), &on);
-    if (!is_flag && !number_parse_double(foreign_text(entry), &value)) value = -1;
-    if (is_flag) value = on;
-    for (size_t i = 0; i < sizeof details / sizeof *details; i++) {
-        double only;
-        if (strcmp(key, details[i].key) != 0) continue;
-        if (strcasecmp(foreign_text(entry), details[i].only) == 0) return OK;
-        if (number_parse_double(details[i].only, &only) && value == only) return OK;
-        return foreign_refuse(t, entry, "is another one than VGG19's loss has here");
-    }
-    if (strstr(entry->key, ".layer_weights.") && value != 0)
+    static const char *const layers[] = {"conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"};
+    static const char why[] = "is another one than VGG19's loss has here";
+    static const struct loss_detail details[] = {
+        {"vgg_type", "vgg19", why}, {"range_norm", "0", why},  {"use_input_norm", "1", why},
+        {"style_weight", "0", why}, {"antialiased", "0", why}, {NULL, NULL, NULL}};
+    bool is_layer = strstr(entry->key, ".layer_weights.");
+    for (int i = 0; is_layer && i < 5; i++)
+        if (strcmp(key, layers[i]) == 0) return OK;
+    if (is_layer && !foreign_is_off(entry))
         return foreign_refuse(t, entry, "this layer is not compared here");
-    return OK;
+    return require_detail(t, entry, details, key);
+}
+
+static int require_hsluv_detail(struct translation *t, const struct config_entry *entry,
+                                const char *key)
+{
+    static const char third[] = "hue, saturation and lightness count a third each here";
+    static const char whole[] = "images are compared as they are here";
+    static const struct loss_detail details[] = {{"hue_weight", "0.3333333333333333", third},
+                                                 {"saturation_weight", "0.3333333333333333", third},
+                                                 {"lightness_weight", "0.3333333333333333", third},
+                                                 {"downscale_factor", "1", whole},
+                                                 {"blur_strength", "0", whole},
+                                                 {NULL, NULL, NULL}};
+    return require_detail(t, entry, details, key);
 }
 
 int foreign_translate_loss(struct translation *t, const struct config_entry *entry)
@@ -128,6 +167,7 @@ int foreign_translate_loss(struct translation *t, const struct config_entry *ent
                  {"bicubicloss", "sr.consistency_weight"},
                  {"colorloss", "sr.colour_weight"},
                  {"lumaloss", "sr.luma_weight"},
+                 {"hsluvloss", "sr.hsluv_weight"},
                  {"ganloss", "sr.gan_weight"}};
     const char *key = strrchr(entry->key, '.') + 1;
     double value;
@@ -143,8 +183,10 @@ int foreign_translate_loss(struct translation *t, const struct config_entry *ent
                    : foreign_refuse(t, entry, "only 1 for real and 0 for fake images are there");
     if (strcmp(key, "perceptual_file") == 0)
         return foreign_say(t, entry, "sr.perceptual_file", NULL);
-    if (strcmp(key, "type") != 0)
-        return is_part_of_perceptual(t, entry) ? require_perceptual_detail(t, entry, key) : OK;
+    if (strcmp(key, "type") != 0) {
+        if (is_part_of(t, entry, "perceptualloss")) return require_perceptual_detail(t, entry, key);
+        return is_part_of(t, entry, "hsluvloss") ? require_hsluv_detail(t, entry, key) : OK;
+    }
     if (!t->first_loss) t->first_loss = entry;
     if (loss_is_off(t, entry)) return OK;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

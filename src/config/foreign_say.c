@@ -89,3 +89,20 @@ int foreign_say_number(struct translation *t, const struct config_entry *entry, 
     char text[NUMBER_TEXT_BYTES];
     return foreign_say(t, entry, key, number_format(text, value));
 }
+
+int foreign_say_values(struct translation *t, const struct config_entry *entry, const char *key,
+                       const char *values)
+{
+    char *word = string_format("%.*s", (int)strcspn(values, " "), values);
+    int code = word ? foreign_say(t, entry, key, word) : ERR_SYSTEM;
+    free(word);
+    struct config_entry *ours = &t->ours->items[t->ours->count - 1];
+    while (code == OK && *(values += strcspn(values, " "))) {
+        values++;
+        word = string_format("%.*s", (int)strcspn(values, " "), values);
+        code = word ? config_entry_add_text(ours, word) : ERR_SYSTEM;
+        free(word);
+        ours->is_list = true;
+    }
+    return code;
+}

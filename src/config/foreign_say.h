@@ -31,6 +31,9 @@ int foreign_no_effect(const struct config_entry *entry);
 /* Our key, said where they say theirs; text NULL: with all of their values. */
 int foreign_say(struct translation *t, const struct config_entry *entry, const char *key,
                 const char *text);
+/* A list, `values` with a blank between. */
+int foreign_say_values(struct translation *t, const struct config_entry *entry, const char *key,
+                       const char *values);
 int foreign_say_number(struct translation *t, const struct config_entry *entry, const char *key,
                        double value);
 

@@ -104,6 +104,12 @@ int nn_check_fft_loss(const struct nn_fft_loss *loss)
     return fail(ERR_USAGE, "fft_loss: %d images of side %d", loss->n, loss->side);
 }
 
+int nn_check_hsluv_loss(const struct nn_hsluv_loss *loss)
+{
+    if (loss->n > 0 && loss->side > 0) return OK;
+    return fail(ERR_USAGE, "hsluv_loss: %d images of side %d", loss->n, loss->side);
+}
+
 struct nn_reduction nn_reduction_bicubic(int factor)
 {
     struct nn_reduction r = {.factor = factor};

@@ -74,4 +74,16 @@ size_t nn_fft_loss_floats(int n, int side);
 size_t nn_fft_loss_count(int side); /* numbers that one image's sum is of */
 int nn_check_fft_loss(const struct nn_fft_loss *loss);
 
+/* Hue, saturation and lightness of HSLuv compared, pixel by pixel: math/hsluv.h. */
+struct nn_hsluv_loss {
+    double *sums; /* [n]: of each image, overwritten */
+    float *grad;
+    const float *out, *target;
+    int n, side;
+    float weight;
+    double *rows; /* [n][side]: workspace */
+};
+
+int nn_check_hsluv_loss(const struct nn_hsluv_loss *loss);
+
 #endif

@@ -302,6 +302,7 @@ struct nn_ops {
     int (*reduced_loss)(struct device *device, const struct nn_reduced_loss *loss);
     int (*ssim_loss)(struct device *device, const struct nn_ssim_loss *loss);
     int (*fft_loss)(struct device *device, const struct nn_fft_loss *loss);
+    int (*hsluv_loss)(struct device *device, const struct nn_hsluv_loss *loss);
     /* out[n][h / 2][w / 2][c]: the largest of 2 x 2, NaN where one is. dgrad: adds dout to the
      * first of those that are largest; fp32. n, h, w, c: of `in`. */
     int (*max_pool_forward)(struct device *device, float *out, const float *in, int n, int h, int w,

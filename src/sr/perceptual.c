@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const double perceptual_tap_weight[PERCEPTUAL_TAPS] = {0.1, 0.1, 1, 1, 1};
-
 /* torchvision's `features`: convolutions of so many channels, each with a ReLU behind it, and a
  * halving behind each block. */
 enum { BLOCKS = 5, NORMALISE = 1 };
@@ -139,10 +137,12 @@ size_t perceptual_tap_count(const struct perceptual *p, int tap)
     return net_elements(&p->net, p->layer[tap]);
 }
 
-int perceptual_declare(struct perceptual *p, int side, int part, struct device *device, int phase,
+int perceptual_declare(struct perceptual *p, int side, int part,
+                       const double weight[PERCEPTUAL_TAPS], struct device *device, int phase,
                        struct plan *plan)
 {
     p->device = device;
+    memcpy(p->weight, weight, sizeof p->weight);
     p->side = side;
     p->part = part;
     TRY(vgg_build(&p->net, side, p->layer));
@@ -222,7 +222,7 @@ static int queue_out(struct perceptual *p, double weight, double *sums, int batc
                                      .n = pass->n,
                                      .count = perceptual_tap_count(p, tap)};
         loss.weight[NN_LOSS_L1] =
-            (float)(weight * perceptual_tap_weight[tap] / ((double)batch * (double)loss.count));
+            (float)(weight * p->weight[tap] / ((double)batch * (double)loss.count));
         TRY(pass_forward_through(pass, from, layer, PASS_NO_MASKS, false));
         TRY(p->device->nn->image_loss(p->device, &loss));
     }

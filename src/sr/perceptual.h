@@ -1,5 +1,5 @@
 /* The perceptual loss: what VGG19 makes of two images, compared before five of its ReLUs (Johnson
- * et al., arXiv:1603.08155; layers and weights as Real-ESRGAN has them). Its weights come from a
+ * et al., arXiv:1603.08155; layers as Real-ESRGAN has them). Its weights come from a
  * file of the user's, with torchvision's names. */
 #ifndef IMGTRAIN_SR_PERCEPTUAL_H
 #define IMGTRAIN_SR_PERCEPTUAL_H
@@ -14,15 +14,14 @@ struct perceptual {
     struct device *device;
     struct net net;
     struct network_pass of_target, of_out;
-    int side, part;              /* pixels of a patch's side; patches at a time, at most */
-    int layer[PERCEPTUAL_TAPS];  /* whose values are compared */
-    float *tap[PERCEPTUAL_TAPS]; /* of the target; then the gradient there */
+    double weight[PERCEPTUAL_TAPS]; /* what a tap's mean counts for */
+    int side, part;                 /* pixels of a patch's side; patches at a time, at most */
+    int layer[PERCEPTUAL_TAPS];     /* whose values are compared */
+    float *tap[PERCEPTUAL_TAPS];    /* of the target; then the gradient there */
     float *parameters;
     void *workspace;
 };
 
-/* What a tap's mean counts for. */
-extern const double perceptual_tap_weight[PERCEPTUAL_TAPS];
 /* Numbers of a patch that it is the mean of. */
 size_t perceptual_tap_count(const struct perceptual *p, int tap);
 
@@ -31,7 +30,8 @@ int perceptual_check(const char *path);
 
 /* Declares buffers from `phase` on, PERCEPTUAL_PHASES of them. The struct must stay where it is
  * until perceptual_close, which takes it in any case. */
-int perceptual_declare(struct perceptual *p, int side, int part, struct device *device, int phase,
+int perceptual_declare(struct perceptual *p, int side, int part,
+                       const double weight[PERCEPTUAL_TAPS], struct device *device, int phase,
                        struct plan *plan);
 void perceptual_close(struct perceptual *p);
 /* After the plan's commit. */

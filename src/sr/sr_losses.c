@@ -23,6 +23,7 @@ static const struct {
     [SR_TERM_CONSISTENCY] = {"consistency", false, offsetof(struct config, sr.consistency_weight)},
     [SR_TERM_COLOUR] = {"colour", false, offsetof(struct config, sr.colour_weight)},
     [SR_TERM_LUMA] = {"luma", false, offsetof(struct config, sr.luma_weight)},
+    [SR_TERM_HSLUV] = {"hsluv", false, offsetof(struct config, sr.hsluv_weight)},
     [SR_TERM_MS_SSIM] = {"msssim", false, offsetof(struct config, sr.msssim_weight)},
     [SR_TERM_FFT] = {"fft", false, offsetof(struct config, sr.fft_weight)},
     [SR_TERM_PERCEPTUAL] = {"perceptual", false, offsetof(struct config, sr.perceptual_weight)},
@@ -49,7 +50,27 @@ struct sr_loss_choices sr_losses_of(const struct config *config)
                                       .box = config->sr.consistency == CONFIG_SR_CONSISTENCY_BOX};
     for (int t = 0; t < SR_TERMS; t++)
         choices.weight[t] = *(const double *)((const char *)config + sr_terms[t].weight);
+    for (int t = 0; t < PERCEPTUAL_TAPS && t < config->sr.perceptual_layers.count; t++)
+        choices.perceptual_layers[t] = config->sr.perceptual_layers.values[t];
     return choices;
+}
+
+static int sr_check_perceptual(const struct config *config, const struct sr_loss_choices *choices)
+{
+    double all = 0;
+    for (int t = 0; t < PERCEPTUAL_TAPS; t++)
+        all += choices->perceptual_layers[t];
+    if (config->sr.perceptual_layers.count != PERCEPTUAL_TAPS)
+        return fail(ERR_CONFIG, "sr.perceptual_layers: expected %d numbers, got %d",
+                    PERCEPTUAL_TAPS, config->sr.perceptual_layers.count);
+    if (!(all > 0)) return fail(ERR_CONFIG, "sr.perceptual_layers: all are 0");
+    if (!*choices->perceptual_file)
+        return fail(ERR_CONFIG,
+                    "sr.perceptual_weight: perceptual_file is not set, the weights of VGG19; "
+                    "this makes it: python3 -c \"import torchvision, safetensors.torch; "
+                    "safetensors.torch.save_file(torchvision.models.vgg19(weights='DEFAULT')."
+                    "features.state_dict(prefix='features.'), 'vgg19.safetensors')\"");
+    return perceptual_check(choices->perceptual_file);
 }
 
 int sr_losses_check(const struct config *config)
@@ -58,15 +79,7 @@ int sr_losses_check(const struct config *config)
     double all = config->sr.gan_weight + config->sr.feature_weight;
     for (int t = 0; t < SR_TERMS; t++)
         all += choices.weight[t];
-    if (choices.weight[SR_TERM_PERCEPTUAL] > 0) {
-        if (!*choices.perceptual_file)
-            return fail(ERR_CONFIG,
-                        "sr.perceptual_weight: perceptual_file is not set, the weights of VGG19; "
-                        "this makes it: python3 -c \"import torchvision, safetensors.torch; "
-                        "safetensors.torch.save_file(torchvision.models.vgg19(weights='DEFAULT')."
-                        "features.state_dict(prefix='features.'), 'vgg19.safetensors')\"");
-        TRY(perceptual_check(choices.perceptual_file));
-    }
+    if (choices.weight[SR_TERM_PERCEPTUAL] > 0) TRY(sr_check_perceptual(config, &choices));
     if (all > 0) return OK;
     return fail(ERR_CONFIG, "the weights of losses (sr.charbonnier_weight ...) are all 0: there "
                             "is nothing to learn from");
@@ -145,6 +158,8 @@ static size_t sr_losses_workspace(const struct sr_losses *losses)
         floats = most_of(floats, nn_reduced_loss_floats(part, side, scale));
     if (is_on(losses, SR_TERM_LUMA))
         floats = most_of(floats, nn_reduced_loss_floats(part, side, 1));
+    if (is_on(losses, SR_TERM_HSLUV))
+        floats = most_of(floats, 2 * (size_t)part * (size_t)side); /* doubles */
     return floats * sizeof(float);
 }
 
@@ -168,8 +183,8 @@ int sr_losses_declare(struct sr_losses *losses, const struct sr_loss_choices *ch
                         "sr.perceptual_weight: patches of %d x %d pixels are too small for VGG19: "
                         "lq_size %d is needed",
                         shape->side, shape->side, sr_losses_least_side(choices, shape->scale, 2));
-        TRY(perceptual_declare(&losses->perceptual, shape->side, losses->part, device, phase + 1,
-                               plan));
+        TRY(perceptual_declare(&losses->perceptual, shape->side, losses->part,
+                               choices->perceptual_layers, device, phase + 1, plan));
     }
     TRY(plan_declare(plan, "sums", PLAN_DATA, (size_t)sr_losses_sum_count(losses) * sizeof(double),
                      PLAN_ALWAYS, (void **)&losses->sums));
@@ -248,6 +263,7 @@ static double sr_term_count(const struct sr_losses *losses, enum sr_term term)
     if (term <= SR_TERM_MSE) return (double)patch_numbers(losses);
     if (term == SR_TERM_MS_SSIM || term == SR_TERM_PERCEPTUAL) return 1;
     if (term == SR_TERM_FFT) return (double)nn_fft_loss_count(losses->shape.side);
+    if (term == SR_TERM_HSLUV) return (double)patch_numbers(losses) / 3;
     struct nn_reduced_loss loss = sr_reduced_loss(losses, term);
     return (double)nn_reduced_loss_count(loss.side, loss.reduction.factor, loss.colour);
 }
@@ -286,6 +302,16 @@ static int queue_term(struct sr_losses *losses, enum sr_term term, int first, in
                                                                    .side = losses->shape.side,
                                                                    .weight = weight,
                                                                    .workspace = losses->workspace});
+    if (term == SR_TERM_HSLUV)
+        return ops->hsluv_loss(losses->device,
+                               &(struct nn_hsluv_loss){.sums = sums,
+                                                       .grad = grad,
+                                                       .out = out,
+                                                       .target = target,
+                                                       .n = n,
+                                                       .side = losses->shape.side,
+                                                       .weight = weight,
+                                                       .rows = (double *)losses->workspace});
     struct nn_reduced_loss loss = sr_reduced_loss(losses, term);
     loss.sums = sums;
     loss.grad = grad;
@@ -345,7 +371,8 @@ void sr_losses_report(const struct sr_losses *losses, const double *sums, struct
             report->term[t] += sums[t * batch + i];
     for (int i = 0; is_on(losses, SR_TERM_PERCEPTUAL) && i < PERCEPTUAL_TAPS * batch; i++)
         report->term[SR_TERM_PERCEPTUAL] +=
-            sums[batch * SR_TERMS + 1 + i * NN_LOSS_TERMS] * perceptual_tap_weight[i / batch] /
+            sums[batch * SR_TERMS + 1 + i * NN_LOSS_TERMS] *
+            losses->choices.perceptual_layers[i / batch] /
             (double)perceptual_tap_count(&losses->perceptual, i / batch);
     for (int t = 0; t < SR_TERMS; t++) {
         report->term[t] /= (double)batch * sr_term_count(losses, (enum sr_term)t);

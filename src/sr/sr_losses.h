@@ -19,6 +19,7 @@ enum sr_term {
     SR_TERM_CONSISTENCY,
     SR_TERM_COLOUR,
     SR_TERM_LUMA,
+    SR_TERM_HSLUV,
     SR_TERM_MS_SSIM,
     SR_TERM_FFT,
     SR_TERM_PERCEPTUAL,
@@ -30,6 +31,7 @@ struct sr_loss_choices {
     double grad_clip;        /* largest norm of the gradient; 0: any */
     struct sr_gan_choices gan;
     const char *perceptual_file;
+    double perceptual_layers[PERCEPTUAL_TAPS];
     bool other_images;     /* there are two forms of each target: sharpened and not */
     bool perceptual_other; /* VGG19 sees the other one than pixel losses do */
     bool box;              /* consistency is that of means, not of bicubic reductions */

@@ -11,6 +11,17 @@
 
 enum { MEASUREMENTS = 20 };
 
+static int sr_check_periods(const struct config *config)
+{
+    const struct config_list *periods = &config->sr.periods;
+    int64_t steps = 0;
+    for (int i = 0; i < periods->count; i++)
+        steps += periods->values[i];
+    if (periods->count == 0 || steps >= config->sr.max_steps) return OK;
+    return fail(ERR_CONFIG, "sr.periods: all together are %" PRId64 " steps of %" PRId64, steps,
+                (int64_t)config->sr.max_steps);
+}
+
 int sr_design_of(struct sr_design *design, const struct config *config)
 {
     TRY(sr_design_configure(design, config));
@@ -21,15 +32,24 @@ int sr_design_of(struct sr_design *design, const struct config *config)
     if (config->sr.data_mode == CONFIG_SR_DATA_MODE_PAIRED && !config->sr.dataroot_lq[0])
         return fail(ERR_CONFIG, "sr.data_mode paired: dataroot_lq is not set, the folder of the "
                                 "reduced images");
+    TRY(sr_check_periods(config));
     return sr_gan_check(config);
+}
+
+/* How much of the cosine that step `step` is in lies behind it. */
+static double sr_part_of_cosine(const struct config *config, int64_t step)
+{
+    const struct config_list *periods = &config->sr.periods;
+    for (int i = 0; i < periods->count; step -= periods->values[i++])
+        if (step < periods->values[i]) return (double)step / (double)periods->values[i];
+    return periods->count > 0 ? 1 : fmin(1, (double)step / (double)config->sr.max_steps);
 }
 
 /* What becomes of a rate of learning in step `step`. */
 static double sr_rate_at(const struct config *config, double lr, int64_t step)
 {
-    double t = (double)step / (double)config->sr.max_steps;
     if (config->sr.schedule == CONFIG_SR_SCHEDULE_COSINE)
-        lr = cosine_between(lr, lr * config->sr.lr_end, fmin(1, t));
+        lr = cosine_between(lr, lr * config->sr.lr_end, sr_part_of_cosine(config, step));
     for (int i = 0;
          config->sr.schedule == CONFIG_SR_SCHEDULE_STEPS && i < config->sr.milestones.count; i++)
         if (step >= config->sr.milestones.values[i]) lr *= config->sr.lr_gamma;

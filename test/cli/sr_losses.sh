@@ -50,7 +50,7 @@ same plain.txt other.txt
 differ plain.txt whole.txt
 
 # ---- whole images ----
-for term in consistency colour luma msssim fft; do
+for term in consistency colour luma hsluv msssim fft; do
     trains charbonnier_weight=0 ${term}_weight=2
     is_above_0 $term
     err_lacks charbonnier
@@ -99,6 +99,17 @@ else
     skip "no python3, which writes weights in VGG19's shapes"
 fi
 
+# ---- a cosine that begins anew ----
+run 0 imgtrain train tiny.yaml -o turns -q periods='[2, 2]'
+last="rates of four steps in periods of two"
+rates=$(grep -o '"lr": [-0-9.e]*' turns/metrics.jsonl | tr '\n' ' ')
+# shellcheck disable=SC2086
+set -- $rates
+if [ $# = 8 ] && [ "$2 $4" = "$6 $8" ] && [ "$2" != "$4" ]; then pass; else flunk "$rates"; fi
+run 78 imgtrain train tiny.yaml -o short -q periods='[1, 2]'
+err_is "imgtrain: sr.periods: all together are 3 steps of 4"
+has_not short
+
 # ---- option files ----
 cat >theirs.yml <<'YAML'
 scale: 4
@@ -107,6 +118,7 @@ datasets:
 network_g: {type: compact}
 train:
   total_iter: 10
+  scheduler: {type: CosineAnnealingRestartLR, periods: [6, 4], restart_weights: [1, 1]}
   grad_clip: true
   grad_clip_max_norm: 0.5
   losses:
@@ -115,6 +127,7 @@ train:
     - {type: colorloss, loss_weight: 0.2, criterion: l1}
     - {type: lumaloss, loss_weight: 0.3}
     - {type: averageloss, loss_weight: 0.4}
+    - {type: hsluvloss, loss_weight: 0.6, criterion: charbonnier, hue_weight: 0.3333333, blur_strength: 0}
     - type: PerceptualLoss
       perceptual_weight: !!float 0.03
       perceptual_file: vgg.safetensors
@@ -123,6 +136,7 @@ train:
       range_norm: false
       style_weight: 0
       criterion: l1
+      antialiased: false
       layer_weights: {conv1_2: 0.1, conv2_2: 0.1, conv3_4: 1, conv4_4: 1, conv5_4: 1.0}
 YAML
 run 0 imgtrain config theirs.yml
@@ -134,12 +148,19 @@ theirs_is_refused() { # SED-EXPRESSION TEXT
     run 78 imgtrain config other.yml
     err_has "$2"
 }
-theirs_is_refused 's/conv3_4: 1/conv3_4: 2/' "layer_weights.conv3_4: is another one than VGG19's loss has here"
+settings "perceptual_layers: [0.1, 0.1, 1, 1, 1]" "hsluv_weight: 0.6" "schedule: cosine" "periods: [6, 4]"
+err_has "train.losses.5.criterion: charbonnier' is taken for l1"
+sed 's/layer_weights: .*/layer_weights: {conv5_4: 2, conv3_1: 0}/' theirs.yml >other.yml
+run 0 imgtrain config other.yml
+settings "perceptual_layers: [0, 0, 0, 0, 2]"
 theirs_is_refused 's/conv3_4/conv3_3/' "layer_weights.conv3_3: this layer is not compared here"
-theirs_is_refused 's/conv3_4: 1, //' "layer_weights has some of the layers that are compared here, not all"
+theirs_is_refused 's/restart_weights: .1, 1/restart_weights: [1, 0.5/' "restart_weights: only 1 is there"
+theirs_is_refused 's/RestartLR.*/LR, T_max: 9}/' "T_max: expected a number that is not below total_iter"
+theirs_is_refused 's/hue_weight: 0.3333/hue_weight: 0.5/' "train.losses.5.hue_weight: hue, saturation and lightness count a third each"
+theirs_is_refused 's/blur_strength: 0/blur_strength: 2/' "train.losses.5.blur_strength: images are compared as they are here"
 theirs_is_refused 's/style_weight: 0/style_weight: 1/' "style_weight: is another one"
 theirs_is_refused 's/vgg_type: vgg19/vgg_type: vgg16/' "vgg_type: is another one"
-theirs_is_refused 's/^      criterion: l1/      criterion: fro/' "criterion: only l1 is there"
+theirs_is_refused 's/^      criterion: l1/      criterion: fro/' "criterion: only l1 and charbonnier are there"
 theirs_is_refused 's/lumaloss/bicubicloss/' "a second loss of reduced images"
 # one that does not count is no second one
 sed 's/lumaloss, loss_weight: 0.3/bicubicloss, loss_weight: 0/; s/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: true/' theirs.yml >other.yml

@@ -218,6 +218,7 @@ START_TEST(losses_of_no_number_are_none)
         sums, grad, out, target, 1, SIDE, NN_COLOUR_RGB, 1, workspace, nn_reduction_box(2)};
     const struct nn_ssim_loss ssim = {sums, grad, out, target, 1, SIDE, 1, workspace};
     const struct nn_fft_loss fft = {sums, grad, out, target, turns, 1, SIDE, 1, workspace};
+    const struct nn_hsluv_loss hsluv = {sums, grad, out, target, 1, SIDE, 1, (double *)workspace};
     MUST(ops->image_loss(NULL, &image));
     for (int t = 0; t < NN_LOSS_TERMS; t++)
         ck_assert(isnan(sums[t]));
@@ -229,6 +230,9 @@ START_TEST(losses_of_no_number_are_none)
     ck_assert(isnan(sums[0]));
     sums[0] = 0;
     MUST(ops->fft_loss(NULL, &fft));
+    ck_assert(isnan(sums[0]));
+    sums[0] = 0;
+    MUST(ops->hsluv_loss(NULL, &hsluv));
     ck_assert(isnan(sums[0]));
     for (int way = 0; way < 9; way++) {
         const struct nn_score_loss score = {

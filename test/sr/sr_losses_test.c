@@ -211,6 +211,8 @@ static double vgg_loss(const struct vgg *v, int side, const float *out, const fl
     return loss;
 }
 
+static const double tap_weight[PERCEPTUAL_TAPS] = {0.1, 0.1, 1, 1, 1};
+
 /* Of two patches, one after the other or (part 2) at once; grad NULL: not wanted. */
 static double perceptual_of(const char *path, int side, int part, const float *out,
                             const float *target, float *grad)
@@ -222,7 +224,7 @@ static double perceptual_of(const char *path, int side, int part, const float *o
     size_t one = 3 * (size_t)side * (size_t)side;
     ck_assert_ptr_nonnull(plan);
     MUST(device_open(&device, "cpu", 2));
-    MUST(perceptual_declare(&p, side, part, device, 3, plan));
+    MUST(perceptual_declare(&p, side, part, tap_weight, device, 3, plan));
     MUST(plan_commit(plan, device));
     perceptual_connect(&p);
     MUST(perceptual_load(&p, path));
@@ -232,8 +234,8 @@ static double perceptual_of(const char *path, int side, int part, const float *o
                               grad ? grad + (size_t)i * one : NULL, 1, sums[0][i], 2));
     for (int t = 0; t < PERCEPTUAL_TAPS; t++)
         for (int i = 0; i < 2; i++)
-            loss += perceptual_tap_weight[t] * sums[t][i][NN_LOSS_L1] / 2 /
-                    (double)perceptual_tap_count(&p, t);
+            loss +=
+                tap_weight[t] * sums[t][i][NN_LOSS_L1] / 2 / (double)perceptual_tap_count(&p, t);
     plan_free(plan);
     perceptual_close(&p);
     device_close(device);

@@ -29,6 +29,7 @@ void nn_install_image_loss(struct nn_ops *ops);    /* nn_image_loss.c */
 void nn_install_reduced_loss(struct nn_ops *ops);  /* nn_reduced_loss.c: of reduced images */
 void nn_install_ssim_loss(struct nn_ops *ops);     /* nn_ssim_loss.c */
 void nn_install_fft_loss(struct nn_ops *ops);      /* nn_fft_loss.c */
+void nn_install_hsluv_loss(struct nn_ops *ops);    /* nn_hsluv_loss.c */
 void nn_install_max_pool(struct nn_ops *ops);      /* nn_max_pool.c */
 void nn_install_discriminator(struct nn_ops *ops); /* nn_discriminator.c: scores, spectral norm */
 void nn_install_conv(struct nn_ops *ops);          /* conv_ops.c: fast convolutions */

@@ -194,6 +194,7 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_reduced_loss(&ops);
     nn_install_ssim_loss(&ops);
     nn_install_fft_loss(&ops);
+    nn_install_hsluv_loss(&ops);
     nn_install_max_pool(&ops);
     nn_install_group_norm(&ops);
     nn_install_softmax(&ops);
