@@ -11,7 +11,7 @@
 struct sr_scores sr_scores_unknown(void)
 {
     double unknown = (double)NAN;
-    return (struct sr_scores){unknown, unknown, unknown, unknown};
+    return (struct sr_scores){unknown, unknown, unknown, unknown, unknown};
 }
 
 /* LQ; the result, GT; bytes of both. */
@@ -33,6 +33,22 @@ static struct image bytes_within(uint8_t *bytes, const float *samples, int w, in
         }
     }
     return made;
+}
+
+static double channel_mean(const float *samples, size_t pixels, size_t channel)
+{
+    double sum = 0;
+    for (size_t i = 0; i < pixels; i++)
+        sum += fmin(fmax((double)samples[3 * i + channel], 0), 1);
+    return sum / (double)pixels;
+}
+
+static double colour_shift(const float *lq, size_t small, const float *result, size_t large)
+{
+    double most = 0;
+    for (size_t c = 0; c < 3; c++)
+        most = fmax(most, fabs(channel_mean(result, large, c) - channel_mean(lq, small, c)));
+    return 255 * most;
 }
 
 static struct image image_around(float *samples, int w, int h, int channels)
@@ -74,6 +90,8 @@ int sr_measure(struct sr_scores *scores, const struct pair *pair, int scale, int
     const struct image b = bytes_within(bytes + 3 * large, gt, w, h, border);
     struct metric_restoration measured;
     TRY(metric_restoration(&a, &b, 0, &measured));
-    *scores = (struct sr_scores){measured.psnr, measured.ssim, measured.psnr_y, measured.ssim_y};
+    *scores =
+        (struct sr_scores){measured.psnr, measured.ssim, measured.psnr_y, measured.ssim_y,
+                           colour_shift(lq, (size_t)pair->w * (size_t)pair->h, result, large)};
     return OK;
 }

@@ -9,6 +9,8 @@
 struct sr_scores {
     double psnr, ssim;     /* over R, G and B */
     double psnr_y, ssim_y; /* over BT.601's Y = 16 + 65.481 R + 128.553 G + 24.966 B */
+    double
+        colour_shift; /* levels: how far the mean R, G or B is from LQ's, of the three the most */
 };
 
 struct sr_scores sr_scores_unknown(void);

@@ -243,6 +243,7 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
     sr_add(r, "ssim_y", "%.4f", scores->ssim_y);
     sr_add(r, "psnr", NULL, scores->psnr);
     sr_add(r, "ssim", NULL, scores->ssim);
+    sr_add(r, "colour_shift", NULL, scores->colour_shift);
     sr_add(r, "best_psnr_y", NULL, s->best.psnr_y);
     sr_add(r, "lr", NULL, s->now.adam.lr);
     sr_add(r, "lq_size", NULL, s->core->mode.lq_size);

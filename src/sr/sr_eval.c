@@ -33,8 +33,8 @@ static int eval_enlarge(void *context, const struct sr_rows *in, int x, int y, i
 
 static void eval_print_row(const char *name, const struct sr_scores *s, double bicubic_y)
 {
-    printf("%-28s %8.3f %+7.3f %8.5f %8.3f %8.5f\n", name, s->psnr_y, s->psnr_y - bicubic_y,
-           s->ssim_y, s->psnr, s->ssim);
+    printf("%-28s %8.3f %+7.3f %8.5f %8.3f %8.5f %7.3f\n", name, s->psnr_y, s->psnr_y - bicubic_y,
+           s->ssim_y, s->psnr, s->ssim, s->colour_shift);
 }
 
 static void eval_json_scores(const struct sr_scores *s, double bicubic_y)
@@ -42,11 +42,9 @@ static void eval_json_scores(const struct sr_scores *s, double bicubic_y)
     const struct {
         const char *key;
         double value;
-    } rows[] = {{"psnr_y", s->psnr_y},
-                {"gain", s->psnr_y - bicubic_y},
-                {"ssim_y", s->ssim_y},
-                {"psnr", s->psnr},
-                {"ssim", s->ssim}};
+    } rows[] = {{"psnr_y", s->psnr_y}, {"gain", s->psnr_y - bicubic_y},
+                {"ssim_y", s->ssim_y}, {"psnr", s->psnr},
+                {"ssim", s->ssim},     {"colour_shift", s->colour_shift}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         printf("%s\"%s\": ", i ? ", " : "", rows[i].key);
         json_write_number(stdout, rows[i].value);
@@ -68,6 +66,7 @@ static int sr_eval_measure(struct sr_eval *e, int i)
     e->mean.ssim += scores.ssim / e->count;
     e->mean.psnr_y += scores.psnr_y / e->count;
     e->mean.ssim_y += scores.ssim_y / e->count;
+    e->mean.colour_shift += scores.colour_shift / e->count;
     e->bicubic_y += bicubic.psnr_y / e->count;
     if (!e->wanted->json) {
         eval_print_row(pair->name, &scores, bicubic.psnr_y);
@@ -91,7 +90,8 @@ static int eval_all(struct sr_eval *e)
         json_write_string(stdout, e->wanted->input);
         printf(", \"scale\": %d, \"images\": [", sr_enlarger_network(e->enlarger)->scale);
     } else {
-        printf("%-28s %8s %7s %8s %8s %8s\n", "image", "PSNR-Y", "gain", "SSIM-Y", "PSNR", "SSIM");
+        printf("%-28s %8s %7s %8s %8s %8s %7s\n", "image", "PSNR-Y", "gain", "SSIM-Y", "PSNR",
+               "SSIM", "shift");
     }
     for (int i = 0; i < e->count; i++)
         TRY(sr_eval_measure(e, i));

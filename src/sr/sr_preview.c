@@ -236,6 +236,7 @@ static int sr_mean_scores(struct task_state *s, sr_enlarge *enlarge, struct sr_s
         sum.ssim += one.ssim / count;
         sum.psnr_y += fmin(one.psnr_y, PSNR_MOST) / count;
         sum.ssim_y += one.ssim_y / count;
+        sum.colour_shift += one.colour_shift / count;
     }
     *mean = sum;
     return OK;

@@ -21,7 +21,7 @@ run 0 imgtrain train tiny.yaml -o whole threads=1
 err_has "held out: "
 has whole/final.png whole/model.safetensors whole/best.safetensors whole/frames/000000006.jpg
 run 0 grep -q '"columns": \["LQ", "result", "GT"\]' whole/frames/000000006.json
-run 0 grep -q '"step": 12, .*"psnr_y": [0-9]' whole/metrics.jsonl
+run 0 grep -q '"step": 12, .*"psnr_y": [0-9].*"colour_shift": [0-9]' whole/metrics.jsonl
 run 0 imgtrain info whole/model.safetensors
 out_has "Enlarges by  2"
 out_has "body.6.bias"
@@ -34,6 +34,13 @@ mkdir flat # whose reduction is known: flat
 awk 'BEGIN { print "P3 24 24 255"; for (i = 0; i < 576; i++) print "90 140 30" }' >flat/a.ppm
 awk 'BEGIN { print "P3 12 12 255"; for (i = 0; i < 144; i++) print "90 140 30" }' >reduced.ppm
 run 0 imgtrain upscale whole reduced.ppm -o enlarged.ppm
+run 0 imgtrain eval whole flat --json
+last="the colour shift of a flat image, and that of its enlargement's bytes"
+shift=$(sed 's/.*"colour_shift": \([0-9.e-]*\).*/\1/' "$out")
+mean=$(tail -c 1728 enlarged.ppm | od -An -v -tu1 -w3 | awk '{ for (c = 1; c <= 3; c++) s[c] += $c }
+    END { d[1] = s[1] / NR - 90; d[2] = s[2] / NR - 140; d[3] = s[3] / NR - 30
+        for (c in d) { if (d[c] < 0) d[c] = -d[c]; if (d[c] > m) m = d[c] } print m }')
+if awk -v a="$shift" -v b="$mean" 'BEGIN { d = a - b; exit !(a > .05 && d < .6 && d > -.6) }'; then pass; else flunk "$shift, $mean"; fi
 figures() { sed 's/"identical": [a-z]*,//' "$out" | tr '{' '\n' | grep -o '"\(psnr\|ssim\)\(_y\)*": [0-9.e-]*' | sort -u; }
 for border in 2 5; do
     option=
