@@ -47,11 +47,22 @@ static size_t degrade_stride(int w, int size)
     return ((size_t)(w + size / 2 * 2) * 3 + VECTOR - 1) / VECTOR * VECTOR;
 }
 
+/* Of sums, whose first sample behind the border lies where a vector begins. */
+static size_t degrade_sums_stride(int w, int size)
+{
+    return degrade_stride(w, size) + VECTOR;
+}
+
+static size_t degrade_copies_floats(int w, int size)
+{
+    return degrade_stride(w, size) * (COPIED + (size_t)(size / 2) * 2);
+}
+
 /* Rows with their mirrored border; sums of a band for each part of a kernel. */
 size_t degrade_blur_floats(int w, int size)
 {
-    size_t rows = COPIED + (size_t)(size / 2) * 2 + BAND * (size_t)(size / 2 + 1);
-    return degrade_stride(w, size) * rows;
+    size_t sums = BAND * (size_t)(size / 2 + 1);
+    return degrade_copies_floats(w, size) + degrade_sums_stride(w, size) * sums;
 }
 
 /* Rows first .. first + count - 1, which may lie beyond the border. */
@@ -112,23 +123,63 @@ static bool kernel_parts_find(struct kernel_parts *parts, const float *kernel, i
     return false;
 }
 
-/* `count` rows of the result, of n floats, from the padded rows that they depend on. Columns a few
- * at a time, so that what several rows and parts read is read from near. */
-static void blur_band(float *to, const float *padded, size_t width, size_t n, int count,
+/* A row's mirrored border. */
+static void degrade_pad_row(float *inner, int w, int half)
+{
+    for (int x = 1; x <= half; x++) {
+        memcpy(inner - 3 * (ptrdiff_t)x, inner + 3 * (ptrdiff_t)resampling_reflected(-x, w),
+               3 * sizeof *inner);
+        memcpy(inner + 3 * (ptrdiff_t)(w - 1 + x),
+               inner + 3 * (ptrdiff_t)resampling_reflected(w - 1 + x, w), 3 * sizeof *inner);
+    }
+}
+
+/* `count` rows of the result from the rows that they depend on, `stride` floats apart. Columns a
+ * few at a time, so that what several rows and parts read is read from near. */
+static void blur_band(float *to, const float *from, size_t stride, int w, int count,
                       const struct kernel_parts *parts, int size, float *sums)
 {
-    for (size_t x = 0; x < width; x += COLUMNS) {
-        size_t most = width - x < COLUMNS ? width - x : COLUMNS;
+    size_t n = 3 * (size_t)w, width = degrade_sums_stride(w, size), border = 3 * (size_t)(size / 2);
+    sums += (border + VECTOR - 1) / VECTOR * VECTOR;
+    for (size_t x = 0; x < n; x += COLUMNS) {
+        size_t most = n - x < COLUMNS ? n - x : COLUMNS;
         for (int y = 0; y < count; y++)
             for (int p = 0; p < parts->count; p++)
                 degrade_weigh(sums + (size_t)(p * BAND + y) * width + x,
-                              padded + (size_t)y * width + x, width, parts->column[p], size, most,
+                              from + (size_t)y * stride + x, stride, parts->column[p], size, most,
                               false);
     }
     for (int y = 0; y < count; y++)
-        for (int p = 0; p < parts->count; p++)
-            degrade_weigh(to + (size_t)y * n, sums + (size_t)(p * BAND + y) * width, 3,
-                          parts->row[p], size, n, p > 0);
+        for (int p = 0; p < parts->count; p++) {
+            float *row = sums + (size_t)(p * BAND + y) * width;
+            degrade_pad_row(row, w, size / 2);
+            degrade_weigh(to + (size_t)y * n, row - border, 3, parts->row[p], size, n, p > 0);
+        }
+}
+
+/* Rows first .. first + count - 1, which may lie beyond the border. */
+static void degrade_mirror_rows(float *to, const float *in, int w, int h, int first, int count)
+{
+    size_t row = (size_t)w * 3;
+    for (int y = 0; y < count; y++)
+        memcpy(to + (size_t)y * row, in + (size_t)resampling_reflected(first + y, h) * row,
+               row * sizeof *to);
+}
+
+/* By parts of the kernel: only rows near the border are copied. */
+static void blur_by_parts(float *out, const float *in, int w, int h,
+                          const struct kernel_parts *parts, int size, float *memory)
+{
+    int half = size / 2;
+    size_t row = (size_t)w * 3;
+    float *sums = memory + degrade_copies_floats(w, size);
+    for (int y = 0; y < h; y += BAND) {
+        int count = h - y < BAND ? h - y : BAND;
+        bool is_inside = y >= half && y + count + half <= h;
+        if (!is_inside) degrade_mirror_rows(memory, in, w, h, y - half, count + 2 * half);
+        blur_band(out + (size_t)y * row, is_inside ? in + (size_t)(y - half) * row : memory, row, w,
+                  count, parts, size, sums);
+    }
 }
 
 /* The size that a kernel has without a border of next to nothing. */
@@ -154,19 +205,19 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *whole,
     int size = kernel_reach(whole, whole_size), border = (whole_size - size) / 2;
     for (int i = 0; i < size * size; i++)
         kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
+    if (kernel_parts_find(&parts, kernel, size)) {
+        blur_by_parts(out, in, w, h, &parts, size, memory);
+        return;
+    }
     int half = size / 2;
     size_t row = (size_t)w * 3, width = degrade_stride(w, size);
-    float *sums = memory + width * (size_t)(COPIED + 2 * half);
-    bool in_parts = kernel_parts_find(&parts, kernel, size);
     for (int y = 0; y < h; y++) {
         int i = y % COPIED, left = h - y < COPIED ? h - y : COPIED;
-        float *to = out + (size_t)y * row;
         const float *from = memory + (size_t)i * width;
         if (i == 0) degrade_pad(memory, in, w, h, y - half, left + 2 * half, half);
-        if (in_parts && i % BAND == 0)
-            blur_band(to, from, width, row, left < BAND ? left : BAND, &parts, size, sums);
-        for (int j = 0; !in_parts && j < size; j++)
-            degrade_weigh(to, from + (size_t)j * width, 3, kernel + j * size, size, row, j > 0);
+        for (int j = 0; j < size; j++)
+            degrade_weigh(out + (size_t)y * row, from + (size_t)j * width, 3, kernel + j * size,
+                          size, row, j > 0);
     }
 }
 
@@ -184,7 +235,7 @@ static void sharpen_blur(float *out, const float *in, int w, int h, const float 
 {
     int half = size / 2;
     size_t row = (size_t)w * 3, width = degrade_stride(w, size);
-    float *sums = memory + width * (size_t)(COPIED + 2 * half);
+    float *sums = memory + degrade_copies_floats(w, size);
     for (int y = 0; y < h; y++) {
         int i = y % COPIED, left = h - y < COPIED ? h - y : COPIED;
         if (i == 0) degrade_pad(memory, in, w, h, y - half, left + 2 * half, half);

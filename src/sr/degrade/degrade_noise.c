@@ -107,10 +107,15 @@ static void normal_quantiles_make(void)
     }
 }
 
+/* The sign is set without a branch, which would be guessed wrong every other time. */
 static float normal_of(uint32_t unit)
 {
+    uint32_t bits;
     float z = normal_quantiles[unit >> (UNIT_BITS - 15)];
-    return unit >> (UNIT_BITS - 16) & 1 ? -z : z;
+    memcpy(&bits, &z, sizeof bits);
+    bits ^= (unit >> (UNIT_BITS - 16) & 1) << 31;
+    memcpy(&z, &bits, sizeof z);
+    return z;
 }
 
 void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
@@ -124,9 +129,11 @@ void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
     for (size_t first = 0; first < pixels; first += BLOCK) {
         size_t count = pixels - first < BLOCK ? pixels - first : BLOCK;
         degrade_pixel_draws(units, draws, first);
-        for (size_t i = 0; i < BLOCK; i++)
+        for (size_t i = 0; grey && i < BLOCK; i++)
+            noise[i][0] = noise[i][1] = noise[i][2] = normal_of(units[i][0]);
+        for (size_t i = 0; !grey && i < BLOCK; i++)
             for (int c = 0; c < 3; c++)
-                noise[i][c] = normal_of(units[i][grey ? 0 : c]);
+                noise[i][c] = normal_of(units[i][c]);
         const float *flat = noise[0];
         for (size_t k = 0; k < 3 * count; k++)
             image[k] = shown_clamped(image[k] + (float)sigma * flat[k]);
