@@ -107,8 +107,9 @@ static int name_outputs(struct generation *g)
         return g->paths[0] ? OK : ERR_SYSTEM;
     }
     for (int i = 0; i < count; i++) {
-        g->paths[i] =
-            string_format("%s/seed-%0*" PRIu64 ".png", output, PATH_DIGITS, g->job.seeds.seeds[i]);
+        char name[64];
+        snprintf(name, sizeof name, "seed-%0*" PRIu64 ".png", PATH_DIGITS, g->job.seeds.seeds[i]);
+        g->paths[i] = path_join(output, name);
         if (!g->paths[i]) return ERR_SYSTEM;
     }
     return OK;
