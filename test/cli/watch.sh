@@ -63,6 +63,12 @@ out_has "2 runs: 0 running, 1 done, 0 stopped, 1 failed"
 out_has "batch-002"
 out_has "failed    (66) open none.ppm"
 
+# ---- a number too long for its place has fewer digits, not another beginning ----
+cp -R run long
+printf '{"step": %s, "loss": %s, "psnr": 40}\n' 1 0.0008431 8 0.0000540512 >long/metrics.jsonl
+run 0 imgtrain watch long
+out_has "5.41e-05"
+
 # ---- what is damaged ----
 cp -R run broken
 rm broken/frames/*.json broken/memory.jsonl broken/log.txt broken/processes.jsonl

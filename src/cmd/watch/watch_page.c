@@ -222,6 +222,16 @@ static int page_draw_curves(struct watch_canvas *canvas, const struct watch_area
     return OK;
 }
 
+/* Characters of those values of a caption that are there as a whole: two blanks are between them.
+ */
+static int page_fit_caption(const char *text, int columns)
+{
+    int fits = 0, length = (int)strlen(text);
+    for (int i = 0; i <= length && i <= columns; i++)
+        if (i == length || strncmp(text + i, "  ", 2) == 0) fits = i;
+    return fits ? fits : columns;
+}
+
 /* The picture at the right takes what its shape asks for, two fifths of the width at most; the
  * curves have the rest. */
 static int page_draw_body(struct page *page, const struct watch_run *run,
@@ -240,9 +250,11 @@ static int page_draw_body(struct page *page, const struct watch_run *run,
         TRY(watch_picture_draw(canvas, place, picture, terminal->graphics));
         const struct watch_place caption = {place->row + place->rows, place->column,
                                             place->columns};
-        if (run->story.frames.count > 0)
-            watch_canvas_put(canvas, &caption, COLOUR_OWN, "%s",
-                             run->story.frames.entries[0].caption);
+        const char *text =
+            run->story.frames.count > 0 ? run->story.frames.entries[0].caption : NULL;
+        if (text)
+            watch_canvas_put(canvas, &caption, COLOUR_OWN, "%.*s",
+                             page_fit_caption(text, place->columns), text);
     }
     return page_draw_curves(canvas, &area, run);
 }

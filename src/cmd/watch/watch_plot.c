@@ -119,13 +119,22 @@ static void plot_put_right(struct watch_canvas *canvas, int row, int end, const 
     watch_canvas_put(canvas, &place, COLOUR_OWN, "%s", text);
 }
 
+/* With as many digits as there is room for. */
+static void plot_print_number(char text[16], double value)
+{
+    for (int digits = 4; digits > 0; digits--) {
+        snprintf(text, 16, "%.*g", digits, value);
+        if (strlen(text) < PLOT_LEFT) return;
+    }
+}
+
 static void plot_put_labels(struct watch_canvas *canvas, const struct watch_area *area,
                             const struct plot_range *x, const struct plot_range *y)
 {
     int left = area->column + PLOT_LEFT - 1, last = area->row + area->rows - 1;
     char low[16], high[16];
-    snprintf(high, sizeof high, "%.4g", y->high);
-    snprintf(low, sizeof low, "%.4g", y->low);
+    plot_print_number(high, y->high);
+    plot_print_number(low, y->low);
     plot_put_right(canvas, area->row + 1, left, high);
     if (y->high > y->low && area->rows > PLOT_LEAST_ROWS - 1)
         plot_put_right(canvas, last - 1, left, low);
