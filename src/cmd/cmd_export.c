@@ -36,12 +36,19 @@ static char *export_card(const struct net_design *design, const struct store_fil
         "# Generator of images of %d x %d\n\nTrained by imgtrain %s (task gan), %s "
         "steps%s%s%s%s.\n\n"
         "## Inputs\n- `z` [N, %d]: float32, independent normal numbers of variance 1\n%s\n"
-        "## Output\n- `image` [N, 3, %d, %d]: float32, red, green, blue around -1 to 1; a byte is "
-        "128 x + 128, rounded, within 0 to 255\n",
+        "## Output\n- `image` [N, %d, %d, %d]: float32, %s around -1 to 1; a byte is "
+        "128 x + 128, rounded, within 0 to 255%s\n",
         design->base_w << (design->stages - 1), design->base_h << (design->stages - 1),
         version ? version : "?", step ? step : "?", pictures ? ", on images: " : "",
         pictures ? pictures : "", rkid ? ", rKID of its samples " : "", rkid ? rkid : "", design->z,
-        classes, design->base_h << (design->stages - 1), design->base_w << (design->stages - 1));
+        classes, design->channels, design->base_h << (design->stages - 1),
+        design->base_w << (design->stages - 1),
+        design->channels == 1   ? "grey"
+        : design->channels == 4 ? "red, green, blue, each times alpha, and alpha,"
+                                : "red, green, blue",
+        design->channels == 4 ? "; colours are premultiplied: divide each by alpha (where that is "
+                                "0 there is no colour) for files that hold straight ones"
+                              : "");
 }
 
 static int export_add_card(struct onnx_model *model, const struct net_design *design,
@@ -93,6 +100,7 @@ static int export_file(const struct export_request *request, const struct store_
     TRY_CLEANUP(export_generator(&model, &net, file));
     TRY_CLEANUP(export_add_card(&model, &design, file, request->card));
     export_add_metadata(&model, file);
+    if (design.channels == 4) onnx_add_metadata(&model, "alpha", "premultiplied");
     TRY_CLEANUP(onnx_write(&model, "generator", request->output));
     log_info("%s: %zu parameters, z of %d numbers%s -> images of %dx%d", request->output,
              net.parameter_total, design.z, design.classes ? " and a class" : "",

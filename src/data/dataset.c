@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "data/channels.h"
 #include "data/dataset_cache.h"
 
 #include <stdio.h>
@@ -141,10 +142,23 @@ static void dataset_tell(const struct dataset *set, const struct dataset_options
                  header->classes == 1 ? ""
                  : set->has_captions  ? "s"
                                       : "es");
-    log_info("%s: %u images%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
-             set->held_count, skipped, options->width, options->height,
-             format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
-             set->cache.path ? set->cache.path : "");
+    const char *channels =
+        options->channels == DATASET_RGB ? "" : channels_name(channels_of(set->cache.channels));
+    log_info("%s: %u images%s, %d held out%s; %dx%d%s%s, %s%s%s", folder, header->count, classes,
+             set->held_count, skipped, options->width, options->height, channels[0] ? " " : "",
+             channels, format_bytes((int64_t)set->cache.bytes).text,
+             set->cache.path ? ", cached in " : "", set->cache.path ? set->cache.path : "");
+}
+
+/* Asked for and not there: a mistake, or images that are yet to come. */
+static void warn_without_alpha(const struct dataset *set, const char *folder)
+{
+    const struct dataset_header *header = &set->cache.header;
+    size_t pixels = (size_t)header->count * header->width * header->height;
+    for (size_t i = 0; i < pixels; i++)
+        if (set->cache.pixels[4 * i + 3] < CHANNELS_ALPHA_BELOW) return;
+    log_warning("%s: channels rgba, but none of its images has alpha: samples will be opaque",
+                folder);
 }
 
 static int open_set(struct dataset *set, const struct dataset_options *options,
@@ -158,6 +172,7 @@ static int open_set(struct dataset *set, const struct dataset_options *options,
     TRY(dataset_split(set));
     TRY(list_names(set));
     dataset_tell(set, options, scan);
+    if (set->cache.channels == 4) warn_without_alpha(set, options->folder);
     return OK;
 }
 
@@ -225,6 +240,11 @@ int dataset_held_count(const struct dataset *set)
     return set->held_count;
 }
 
+int dataset_channels(const struct dataset *set)
+{
+    return set->cache.channels;
+}
+
 int dataset_classes(const struct dataset *set)
 {
     return (int)set->cache.header.classes;
@@ -249,7 +269,8 @@ struct dataset_item dataset_at(const struct dataset *set, int index)
 {
     const struct dataset_header *header = &set->cache.header;
     return (struct dataset_item){
-        .pixels = set->cache.pixels + (size_t)index * header->width * header->height * 3,
+        .pixels = set->cache.pixels +
+                  (size_t)index * header->width * header->height * (size_t)set->cache.channels,
         .label = set->cache.labels[index],
         .index = index,
     };

@@ -1,6 +1,7 @@
 /* The images to learn from: a folder of any mix of sizes and formats, decoded once into a packed
  * cache of equally large uint8 images (scaled so that they cover width x height, centre crop,
- * alpha over white, grey to RGB), which is then mapped. Sub-folders are classes. */
+ * alpha over white, grey to RGB; or with alpha, or grey: data/channels.h), which is then mapped.
+ * Sub-folders are classes. */
 #ifndef IMGTRAIN_DATA_DATASET_H
 #define IMGTRAIN_DATA_DATASET_H
 
@@ -17,7 +18,7 @@ enum { DATASET_HELD_FROM = 20 };
 
 /* One image of a batch. */
 struct dataset_item {
-    const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
+    const uint8_t *pixels; /* [height][width][channels], borrowed (mapped) */
     int label;             /* class or caption; 0 without */
     int index;             /* among all images of the set, held-out ones too */
     bool flip;             /* to be mirrored left to right */
@@ -45,7 +46,8 @@ int dataset_open_once(struct dataset **set, const struct dataset_options *option
 int dataset_train_count(const struct dataset *set); /* >= 1 */
 int dataset_held_count(
     const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
-int dataset_classes(const struct dataset *set); /* or captions; 0 without */
+int dataset_channels(const struct dataset *set); /* 1, 3 or 4 */
+int dataset_classes(const struct dataset *set);  /* or captions; 0 without */
 const char *dataset_class_name(const struct dataset *set, int label);
 /* A checksum of the prepared images, their order and classes, whatever the files' times: so that
  * a resumed run notices another data set. */
@@ -62,8 +64,8 @@ struct dataset_item dataset_held(const struct dataset *set, int index);
 int dataset_measured_count(const struct dataset *set);
 struct dataset_item dataset_measured(const struct dataset *set, int index);
 
-/* An image, mirrored where the item says so, as numbers -1..1; of each pixel all three, or the
- * first `channels`. */
+/* An image, mirrored where the item says so, as numbers -1..1, of sets of RGB; of each pixel all
+ * three, or the first `channels`. */
 void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values);
 void dataset_item_channels(const struct dataset *set, const struct dataset_item *item, int channels,
                            float *values);

@@ -7,6 +7,7 @@
 #include "base/seldom.h"
 #include "base/threads.h"
 #include "data/cache_format.h"
+#include "data/channels.h"
 #include "data/flatten.h"
 #include "image/image.h"
 
@@ -64,8 +65,14 @@ int dataset_build_decode(uint8_t *out, const char *path, const struct dataset_op
     image_free(&whole);
     *enlarged = code == OK && (cropped.width < width || cropped.height < height);
     if (code == OK) code = image_resize(&resized, &cropped, width, height);
-    if (code == OK) flatten_rgb(out, SAMPLE_U8, &resized);
-    if (code == OK && options->grey) flatten_grey(out, (size_t)width * (size_t)height);
+    if (code == OK && options->channels == DATASET_RGBA)
+        flatten_premultiplied(out, &resized);
+    else if (code == OK && options->channels == DATASET_GREY)
+        flatten_brightness(out, &resized);
+    else if (code == OK)
+        flatten_rgb(out, SAMPLE_U8, &resized);
+    if (code == OK && options->grey && options->channels == DATASET_RGB)
+        flatten_grey(out, (size_t)width * (size_t)height);
     image_free(&cropped);
     image_free(&resized);
     return code;
@@ -226,22 +233,25 @@ static int run_builder(struct builder *builder, uint64_t key)
     TRY(dataset_build_decode_all(builder));
     TRY(dataset_build_report(builder));
     struct dataset_header header = {
-        .magic = "imgtds1",
         .key = key,
         .width = (uint32_t)builder->options->width,
         .height = (uint32_t)builder->options->height,
         .count = (uint32_t)builder->count,
         .skipped = (uint32_t)builder->skipped,
     };
+    dataset_header_set_channels(&header, channels_count(builder->options->channels));
     return write_tail(builder, &header);
 }
 
 int dataset_build(int fd, const char *name, uint64_t key, const struct dataset_options *options,
                   const struct scan *scan)
 {
-    struct builder builder = {.options = options, .scan = scan, .name = name, .fd = fd};
+    struct dataset_options chosen = *options;
+    if (options->channels == DATASET_AUTO) TRY(channels_look(&chosen.channels, options, scan));
+    struct builder builder = {.options = &chosen, .scan = scan, .name = name, .fd = fd};
     size_t count = (size_t)scan->count;
-    builder.image_bytes = (size_t)options->width * (size_t)options->height * 3;
+    builder.image_bytes =
+        (size_t)options->width * (size_t)options->height * (size_t)channels_count(chosen.channels);
     builder.chunk = malloc(CHUNK * builder.image_bytes);
     builder.faults = calloc(CHUNK, sizeof *builder.faults);
     builder.sums = malloc(count * sizeof *builder.sums);

@@ -4,8 +4,9 @@
 
 #include "data/dataset_options.h"
 
-/* Decodes one file into [height][width][3], cut and scaled as images of a data set of these options
- * are. *enlarged: it was smaller than that. ERR_DATA, ERR_INPUT. */
+/* Decodes one file into [height][width][channels], cut and scaled as images of a data set of
+ * these options are, which are not DATASET_AUTO. *enlarged: it was smaller than that. ERR_DATA,
+ * ERR_INPUT. */
 int dataset_build_decode(uint8_t *out, const char *path, const struct dataset_options *options,
                          bool *enlarged);
 

@@ -9,6 +9,7 @@
 #include "base/retry.h"
 #include "base/temporary.h"
 #include "base/threads.h"
+#include "data/channels.h"
 #include "data/dataset_build.h"
 
 #include <dirent.h>
@@ -29,8 +30,11 @@
 static uint64_t cache_key(const struct dataset_options *options, const struct scan *scan)
 {
     /* the last number counts up when images are prepared in another way */
+    static const uint64_t prepared[] = {
+        [DATASET_RGB] = 1, [DATASET_RGBA] = 3001, [DATASET_GREY] = 2001, [DATASET_AUTO] = 4001};
+    uint64_t as = prepared[options->channels] + (options->grey ? 1000 : 0);
     uint64_t numbers[5] = {scan_hash(scan), (uint64_t)options->width, (uint64_t)options->height,
-                           scan->class_count > 0, options->grey ? 1001 : 1};
+                           scan->class_count > 0, as};
     return hash_bytes(0, numbers, sizeof numbers);
 }
 
@@ -67,7 +71,7 @@ static void check_sums(void *context, int64_t from, int64_t to)
 {
     struct sum_check *check = context;
     const struct dataset_cache *cache = check->cache;
-    size_t bytes = (size_t)cache->header.width * cache->header.height * 3;
+    size_t bytes = (size_t)cache->header.width * cache->header.height * (size_t)cache->channels;
     int64_t broken = 0;
     for (int64_t i = from; i < to; i++)
         broken += hash_bytes(0, cache->pixels + (size_t)i * bytes, bytes) != cache->sums[i];
@@ -98,7 +102,10 @@ static bool dataset_cache_is_sound(struct dataset_cache *cache, uint64_t key,
     struct dataset_header *header = &cache->header;
     if (cache->bytes < DATASET_HEADER_BYTES) return false;
     memcpy(header, cache->map, sizeof *header);
-    if (memcmp(header->magic, "imgtds1", 8) != 0 || header->key != key) return false;
+    cache->channels = dataset_header_channels(header);
+    if (cache->channels == 0 || header->key != key) return false;
+    if (options->channels != DATASET_AUTO && cache->channels != channels_count(options->channels))
+        return false;
     if (header->check != dataset_header_check(header)) return false;
     if (!sizes_are_right(header, options, scan)) return false;
     struct dataset_offsets at = dataset_offsets(header);
@@ -219,7 +226,9 @@ static int build_file(const char *path, uint64_t key, const struct dataset_optio
                       const struct scan *scan)
 {
     struct file_atomic file;
-    size_t bytes = (size_t)scan->count * (size_t)options->width * (size_t)options->height * 3;
+    int channels = channels_count(options->channels); /* unknown: of the least */
+    size_t bytes = (size_t)scan->count * (size_t)options->width * (size_t)options->height *
+                   (size_t)(channels ? channels : 1);
     TRY(file_atomic_open(&file, path, bytes + DATASET_HEADER_BYTES));
     int code = dataset_build(file.fd, path, key, options, scan);
     if (code == OK) return file_atomic_commit(&file, true);
@@ -332,10 +341,40 @@ static int open_without(struct dataset_cache *cache, uint64_t key,
     return build_for_now(cache, key, options, scan);
 }
 
+/* A cache of DATASET_AUTO that is there. */
+static int open_chosen(struct dataset_cache *cache, const struct dataset_options *options,
+                       const struct scan *scan)
+{
+    const char *dir = options->cache_dir ? options->cache_dir : options->look_dir;
+    uint64_t key = cache_key(options, scan);
+    if (!dir) return ERR_INPUT;
+    char *path = cache_path(dir, key, (uint32_t)options->width, (uint32_t)options->height);
+    if (!path) return ERR_SYSTEM;
+    int code = open_existing(cache, path, key, options, scan);
+    free(path);
+    return code;
+}
+
+/* DATASET_AUTO with channels that must be: those that were chosen once may be others, as the files
+ * have changed, and older versions chose none. */
+static int open_as_must(struct dataset_cache *cache, const struct dataset_options *options,
+                        const struct scan *scan)
+{
+    struct dataset_options exact = *options;
+    int code = open_chosen(cache, options, scan);
+    if (code == ERR_SYSTEM || (code == OK && cache->channels == options->must)) return code;
+    dataset_cache_close(cache);
+    exact.channels = channels_of(options->must);
+    exact.must = 0;
+    return dataset_cache_open(cache, &exact, scan);
+}
+
 int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options *options,
                        const struct scan *scan)
 {
     *cache = (struct dataset_cache){0};
+    if (options->channels == DATASET_AUTO && options->must)
+        return open_as_must(cache, options, scan);
     uint64_t key = cache_key(options, scan);
     if (!options->cache_dir) return open_without(cache, key, options, scan);
     int code = open_in(cache, key, options, scan);

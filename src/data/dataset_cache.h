@@ -9,6 +9,7 @@ struct dataset_cache {
     uint8_t *map;
     size_t bytes;
     struct dataset_header header;
+    int channels;
     const uint8_t *pixels;
     const uint64_t *sums;  /* [count] checksums of the images */
     const int32_t *labels; /* [count] */

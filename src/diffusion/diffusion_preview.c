@@ -102,7 +102,7 @@ static int preview_sheet(const struct task_state *s, int max_side, struct image 
     preview_as_sheet(s->show, diffusion_show_floats(s));
     return contact_sheet_draw(image, s->show, (int)s->config->diffusion.samples,
                               diffusion_shown_width(&s->design), diffusion_shown_height(&s->design),
-                              max_side);
+                              3, max_side);
 }
 
 int diffusion_frame(struct task_state *s, int max_side, struct image *image)

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "data/dataset.h"
+#include "image/premultiplied.h"
 #include "metrics/sample_metrics_internal.h"
 
 #include <stdlib.h>
@@ -11,13 +12,17 @@ enum { SEED = 1 };
 struct pictures {
     const uint8_t **pointers; /* training, held out, samples */
     uint8_t *samples;
+    uint8_t *shown; /* all of them as RGB; NULL: they are */
     uint64_t *seeds;
     int *classes;
 };
 
-static int evaluate_allocate(struct pictures *p, int count, int held, size_t bytes)
+static int evaluate_allocate(struct pictures *p, int count, int held, size_t bytes, int channels)
 {
-    p->pointers = malloc(((size_t)count * 2 + (size_t)held) * sizeof *p->pointers);
+    size_t all = (size_t)count * 2 + (size_t)held;
+    if (channels != 3) p->shown = malloc(all * (bytes / (size_t)channels) * 3);
+    if (channels != 3 && !p->shown) return fail(ERR_SYSTEM, "out of memory for %d samples", count);
+    p->pointers = malloc(all * sizeof *p->pointers);
     p->samples = malloc((size_t)count * bytes);
     p->seeds = malloc((size_t)count * sizeof *p->seeds);
     p->classes = malloc((size_t)count * sizeof *p->classes);
@@ -40,15 +45,26 @@ static void evaluate_gather(struct pictures *p, const struct dataset *set, int c
         p->pointers[count + i] = dataset_held(set, i).pixels;
 }
 
+static void evaluate_show(struct pictures *p, int all, size_t pixels, int channels)
+{
+    for (int i = 0; p->shown && i < all; i++) {
+        uint8_t *rgb = p->shown + (size_t)i * pixels * 3;
+        premultiplied_over(rgb, p->pointers[i], pixels, channels, PREMULTIPLIED_GREY);
+        p->pointers[i] = rgb;
+    }
+}
+
 int gan_evaluate(struct sample_metrics *metrics, int *count, const struct dataset *set,
                  const struct evaluate_options *options, gan_draw *draw, void *context)
 {
     int n = dataset_train_count(set), held = dataset_held_count(set), code;
-    size_t bytes = (size_t)options->width * (size_t)options->height * 3;
+    int channels = dataset_channels(set);
+    size_t pixels = (size_t)options->width * (size_t)options->height;
+    size_t bytes = pixels * (size_t)channels;
     struct pictures p = {0};
     if (n > options->samples) n = options->samples;
     *count = n;
-    TRY_CLEANUP(evaluate_allocate(&p, n, held, bytes));
+    TRY_CLEANUP(evaluate_allocate(&p, n, held, bytes, channels));
     evaluate_gather(&p, set, n, held, bytes);
     for (int first = 0; first < n; first += options->batch) {
         int some = n - first < options->batch ? n - first : options->batch;
@@ -56,6 +72,7 @@ int gan_evaluate(struct sample_metrics *metrics, int *count, const struct datase
         TRY_CLEANUP(draw(context, p.seeds + first, p.classes + first, some,
                          p.samples + (size_t)first * bytes));
     }
+    evaluate_show(&p, 2 * n + held, pixels, channels);
     code = sample_metrics_measure(metrics, (struct image_list){p.pointers, n},
                                   (struct image_list){p.pointers + n, held},
                                   (struct image_list){p.pointers + n + held, n}, options->width,
@@ -64,6 +81,7 @@ int gan_evaluate(struct sample_metrics *metrics, int *count, const struct datase
 cleanup:
     free(p.pointers);
     free(p.samples);
+    free(p.shown);
     free(p.seeds);
     free(p.classes);
     return code;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
+#include "data/channels.h"
 #include "data/dataset.h"
 #include "data/scan.h"
 #include "device/conv_library.h"
@@ -75,15 +76,31 @@ static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs
 
 /* ---- open and close ---- */
 
-/* For a forecast: the list of files tells the classes, no image is opened. */
+static enum dataset_channels asked_channels(const struct config *config)
+{
+    static const enum dataset_channels channels[] = {[CONFIG_GAN_CHANNELS_AUTO] = DATASET_AUTO,
+                                                     [CONFIG_GAN_CHANNELS_RGB] = DATASET_RGB,
+                                                     [CONFIG_GAN_CHANNELS_RGBA] = DATASET_RGBA,
+                                                     [CONFIG_GAN_CHANNELS_GREY] = DATASET_GREY};
+    return channels[config->gan.channels];
+}
+
+/* For a forecast: the list of files tells the classes, and few images are opened, if any. */
 static int count_classes(struct task_state *s, const struct task_setup *setup)
 {
     struct scan scan;
+    struct dataset_options options = {.folder = setup->config->gan.data,
+                                      .channels = asked_channels(setup->config),
+                                      .stop_requested = setup->stop_requested};
+    bool known = options.channels != DATASET_AUTO;
+    s->channels = known ? channels_count(options.channels) : 3;
     if (!setup->config->gan.data[0]) return OK;
     int code = scan_folder_labelled(&scan, setup->config->gan.data,
                                     scan_labels_of(setup->config->gan.labels),
                                     setup->config->gan.labels, setup->stop_requested);
     s->classes = scan.class_count;
+    if (code == OK && !known) code = channels_look(&options.channels, &options, &scan);
+    if (code == OK) s->channels = channels_count(options.channels);
     scan_free(&scan);
     return code;
 }
@@ -103,12 +120,13 @@ static void gan_free_input(struct task_input *input)
 static int gan_open_data(struct task_state *s, const struct task_setup *setup)
 {
     const struct config *config = setup->config;
-    const struct dataset_options options = {
+    struct dataset_options options = {
         .folder = config->gan.data,
         .width = gan_picture_width(config),
         .height = gan_picture_height(config),
         .labels = scan_labels_of(config->gan.labels),
         .label_file = config->gan.labels,
+        .channels = asked_channels(config),
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
         .spill_dir = setup->spill_dir,
@@ -116,6 +134,7 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
     };
     struct task_input **input = setup->input ? setup->input : &s->own_input;
     if (setup->without_input) return count_classes(s, setup);
+    if (options.channels == DATASET_AUTO) TRY(gan_known_channels(&options.must, setup));
     if (!config->gan.data[0])
         return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
     if (!*input) *input = calloc(1, sizeof **input);
@@ -123,6 +142,7 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
     TRY(dataset_open_once(&(*input)->set, &options, setup->run_dir, setup->planned_dir));
     s->set = (*input)->set;
     s->classes = dataset_classes(s->set);
+    s->channels = dataset_channels(s->set);
     s->progress.fingerprint = dataset_fingerprint(s->set);
     s->progress.pictures = dataset_train_count(s->set) + dataset_held_count(s->set);
     s->progress.classes = s->classes;
@@ -134,18 +154,17 @@ int gan_declare(struct task_state *s, const struct config *config, const struct 
     struct net_design design;
     struct gan_mode choices = gan_mode_of(config, mode);
     choices.conv_library = s->conv_library;
-    size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     s->core = calloc(1, sizeof *s->core);
     if (!s->core) return fail(ERR_SYSTEM, "out of memory");
-    TRY(gan_design(&design, config, s->classes));
+    TRY(gan_design(&design, config, s->classes, s->channels));
     TRY(gan_core_declare(s->core, &design, &choices, s->device, s->plan));
     TRY(best_model_declare(&s->best, s->core->g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
                      (size_t)choices.micro * (size_t)design.z * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->latents));
     TRY(plan_declare(s->plan, "show", PLAN_HOST,
-                     (size_t)config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
-                     (void **)&s->show));
+                     (size_t)config->gan.samples * gan_picture_floats(s->core) * sizeof(float),
+                     PLAN_ALWAYS, (void **)&s->show));
     return plan_layout(s->plan);
 }
 
@@ -236,7 +255,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->device = setup->device;
     s->gap = (double)NAN;
     s->stop_requested = setup->stop_requested;
-    TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
+    TRY(gan_design(&design, s->config, 0, 3)); /* a fault in the config shows before long loading */
     TRY(open_conv_library(s));
     TRY(gan_open_data(s, setup));
     if (setup->resume) {
@@ -266,10 +285,10 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(s->core);
     TRY(gan_allocate(s));
-    log_info("gan: %d x %d, %d images (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
+    log_info("gan: %d x %d %s, %d images (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %s%s",
-             s->core->shape.w, s->core->shape.h, dataset_train_count(s->set),
-             dataset_held_count(s->set), s->core->design.classes,
+             s->core->shape.w, s->core->shape.h, channels_name(channels_of(s->channels)),
+             dataset_train_count(s->set), dataset_held_count(s->set), s->core->design.classes,
              (double)s->core->g.net.parameter_total * 1e-6,
              (double)s->core->d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core->d.net),
              s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_NONE ? "none" : "block",

@@ -165,7 +165,7 @@ static int gan_bench_preset(struct net_design *design, size_t *workspace, int si
     char text[48];
     snprintf(text, sizeof text, "task: gan\nsize: %d\n", size);
     TRY(config_load_text(&config, "bench", text, strlen(text), 0, NULL));
-    int code = gan_design(design, config, 0);
+    int code = gan_design(design, config, 0, 3);
     *workspace = (size_t)config->memory.workspace;
     config_free(config);
     return code;

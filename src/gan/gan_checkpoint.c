@@ -1,9 +1,11 @@
 #include "gan/gan_checkpoint.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
+#include "data/channels.h"
 #include "device/conv_library.h"
 #include "device/device.h"
 #include "nn/images_seen.h"
@@ -52,6 +54,39 @@ static int load_list(const struct store_file *file, const char *key, int most, i
     return OK;
 }
 
+static const char channels_key[] = "gan.channels"; /* older versions: none, and 3 */
+
+static int load_channels(int *channels, const struct store_file *file)
+{
+    *channels = 3;
+    if (!store_get(file, channels_key)) return OK;
+    TRY(store_get_int32_in(file, channels_key, 1, 4, channels));
+    if (channels_of(*channels) != DATASET_AUTO) return OK;
+    return fail(ERR_DATA, "%s: metadata %s is %d: 1, 3 and 4 are possible", store_path(file),
+                channels_key, *channels);
+}
+
+int gan_known_channels(int *channels, const struct task_setup *setup)
+{
+    int64_t *steps = NULL;
+    int count = 0, code = OK;
+    *channels = 0;
+    if (setup->resume) return load_channels(channels, setup->resume);
+    if (!setup->planned_dir || !file_exists_in(setup->planned_dir, "checkpoints")) return OK;
+    if (checkpoint_list(setup->planned_dir, &steps, &count) < 0) return OK; /* said on resume */
+    for (int i = 0; code == OK && i < count && *channels == 0; i++) {
+        struct store_file *file = NULL;
+        char *path = checkpoint_path(setup->planned_dir, steps[i]);
+        if (!path) code = ERR_SYSTEM;
+        if (path && store_open_lazy(&file, path) == OK && load_channels(channels, file) < 0)
+            *channels = 0;
+        store_close(file);
+        free(path);
+    }
+    free(steps);
+    return code;
+}
+
 int gan_store_design(const struct net_design *design, struct store_writer *writer)
 {
     TRY(store_set_int(writer, "gan.stages", design->stages));
@@ -60,6 +95,7 @@ int gan_store_design(const struct net_design *design, struct store_writer *write
     TRY(store_set_int(writer, "gan.z", design->z));
     TRY(store_set_int(writer, "gan.classes", design->classes));
     TRY(store_set_int(writer, "gan.embedding", design->embedding));
+    TRY(store_set_int(writer, channels_key, design->channels));
     TRY(store_list(writer, "gan.widths", design->width, design->stages));
     return store_list(writer, "gan.blocks", design->blocks, design->stages);
 }
@@ -82,13 +118,14 @@ static int check_design(const struct net_design *design, const struct store_file
 
 int gan_load_design(struct net_design *design, const struct store_file *file)
 {
-    *design = (struct net_design){.channels = 3};
+    *design = (struct net_design){0};
     TRY(store_get_int32_in(file, "gan.stages", 1, NET_MAX_STAGES, &design->stages));
     TRY(store_get_int32_in(file, "gan.base_width", 1, 4096, &design->base_w));
     TRY(store_get_int32_in(file, "gan.base_height", 1, 4096, &design->base_h));
     TRY(store_get_int32_in(file, "gan.z", 1, 4096, &design->z));
     TRY(store_get_int32_in(file, "gan.classes", 0, 1 << 20, &design->classes));
     TRY(store_get_int32_in(file, "gan.embedding", 0, 4096, &design->embedding));
+    TRY(load_channels(&design->channels, file));
     TRY(load_list(file, "gan.widths", 4096, design->width, design->stages));
     TRY(load_list(file, "gan.blocks", 64, design->blocks, design->stages));
     return check_design(design, file);

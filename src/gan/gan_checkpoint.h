@@ -35,6 +35,10 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
 int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer);
 
+/* Channels of the images of the run that goes on: of its checkpoint, or in a forecast of any that
+ * the run folder has. Runs of older versions do not say: 3. 0: none has begun. */
+int gan_known_channels(int *channels, const struct task_setup *setup);
+
 /* The metadata "gan.width" ... */
 int gan_store_design(const struct net_design *design, struct store_writer *writer);
 /* The design that a model or checkpoint was trained with, of images that can be trained. It is

@@ -40,6 +40,8 @@ static int gan_eval_open_data(struct dataset **set, const struct task_evaluation
         .labels =
             sampler_classes(sampler) ? scan_labels_known(config->gan.labels) : SCAN_LABELS_NONE,
         .label_file = config->gan.labels,
+        .channels = DATASET_AUTO,
+        .must = sampler_channels(sampler),
         .seed = (uint64_t)config->seed,
         .cache_dir = cache,
         .stop_requested = wanted->stop_requested,

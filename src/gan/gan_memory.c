@@ -98,6 +98,7 @@ int gan_need(const struct task_state *s, const struct memory_mode *mode, struct 
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
     trial->device = s->device;
     trial->classes = s->classes;
+    trial->channels = s->channels;
     trial->conv_library = s->conv_library;
     trial->plan = plan_create();
     TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);

@@ -11,6 +11,7 @@
 #include "gan/sampler.h"
 #include "image/contact_sheet.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 
 #include <math.h>
 
@@ -60,6 +61,7 @@ static int gan_preview_draw(void *context, const uint64_t *seeds, const int *cla
     TRY(make_some(s, seeds, classes, n, s->show));
     for (size_t i = 0; i < floats; i++)
         out[i] = contact_sheet_byte(s->show[i]);
+    premultiplied_clamp(out, floats / (size_t)s->core->shape.c, s->core->shape.c);
     return OK;
 }
 
@@ -179,7 +181,7 @@ int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
     TRY(make_samples(s));
     return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core->shape.w,
-                              s->core->shape.h, max_side);
+                              s->core->shape.h, s->core->shape.c, max_side);
 }
 
 int gan_reference(struct task_state *s, int max_side, struct image *picture)
@@ -193,7 +195,8 @@ int gan_reference(struct task_state *s, int max_side, struct image *picture)
         TRY(nn_ops_cpu()->from_u8(NULL, s->show + (size_t)i * one, pixels, NULL, 1, core->shape.h,
                                   core->shape.w, core->shape.c));
     }
-    return contact_sheet_draw(picture, s->show, total, core->shape.w, core->shape.h, max_side);
+    return contact_sheet_draw(picture, s->show, total, core->shape.w, core->shape.h, core->shape.c,
+                              max_side);
 }
 
 int gan_write_final(struct task_state *s, const char *path)

@@ -39,10 +39,10 @@ static int64_t list_at(const struct config_list *list, int i)
     return list->values[list->count == 1 ? 0 : i];
 }
 
-int gan_design(struct net_design *design, const struct config *config, int classes)
+int gan_design(struct net_design *design, const struct config *config, int classes, int channels)
 {
     int w = gan_picture_width(config), h = gan_picture_height(config), side = w > h ? w : h;
-    *design = (struct net_design){.base_w = w, .base_h = h, .stages = 1, .channels = 3};
+    *design = (struct net_design){.base_w = w, .base_h = h, .stages = 1, .channels = channels};
     if (w < LEAST_BASE || h < LEAST_BASE)
         return fail(ERR_CONFIG, "gan.width, gan.height: %d x %d is below %d", w, h, LEAST_BASE);
     while (design->stages < NET_MAX_STAGES && design->base_w % 2 == 0 && design->base_h % 2 == 0 &&

@@ -12,9 +12,9 @@ struct gan_schedule {
     double ema; /* beta of one step: 0.5^(batch / half-life) */
 };
 
-/* classes: of the data set. ERR_CONFIG, naming the key. Sizes: the side is halved while it is even
- * and at least 8; that many stages there are. */
-int gan_design(struct net_design *design, const struct config *config, int classes);
+/* classes, channels: of the data set. ERR_CONFIG, naming the key. Sizes: the side is halved while
+ * it is even and at least 8; that many stages there are. */
+int gan_design(struct net_design *design, const struct config *config, int classes, int channels);
 
 /* Width and height of the images. */
 int gan_picture_width(const struct config *config);

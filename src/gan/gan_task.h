@@ -30,7 +30,7 @@ struct task_state {
     struct device *device;
     struct dataset *set;          /* the input's */
     struct task_input *own_input; /* where nobody else keeps it */
-    int classes;                  /* of the set, also when it is not loaded */
+    int classes, channels;        /* of the set, also when it is not loaded */
     struct memory_mode mode;      /* how memory is saved */
     bool amp;                     /* mixed precision: a part of the result, so no way to save */
     bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */

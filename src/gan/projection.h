@@ -20,8 +20,8 @@ int projection_open(struct projection **projection, struct device *device,
 void projection_close(struct projection *projection); /* accepts NULL */
 
 /* Where the descent begins: latents [n][z] and labels [n] (NULL without classes) of at most as many
- * images as were opened for, and what they are to look like, [n][h][w][3] in -1..1. All moments
- * are 0 again. */
+ * images as were opened for, and what they are to look like, [n][h][w][channels] in -1..1. All
+ * moments are 0 again. */
 int projection_begin(struct projection *projection, int n, const float *latents, const int *labels,
                      const float *targets);
 /* The images of the present latents into `images` (as targets; NULL: not wanted) and the mean

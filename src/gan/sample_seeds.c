@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "gan/sampler.h"
 #include "image/contact_sheet.h"
+#include "image/premultiplied.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,13 +17,16 @@ int seeds_class(const struct sampler *sampler, uint64_t seed)
 int seeds_draw(struct sampler *sampler, const float *latents, const int *classes, int n,
                uint8_t *out)
 {
-    size_t samples = (size_t)sampler_width(sampler) * (size_t)sampler_height(sampler) * 3;
+    int channels = sampler_channels(sampler);
+    size_t one = (size_t)sampler_width(sampler) * (size_t)sampler_height(sampler);
+    size_t samples = one * (size_t)channels;
     float *pictures = malloc((size_t)n * samples * sizeof *pictures);
     if (!pictures) return fail(ERR_SYSTEM, "out of memory for %d images", n);
     int code =
         sampler_make(sampler, latents, sampler_classes(sampler) ? classes : NULL, n, pictures);
     for (size_t i = 0; code == OK && i < (size_t)n * samples; i++)
         out[i] = contact_sheet_byte(pictures[i]);
+    if (code == OK) premultiplied_clamp(out, (size_t)n * one, channels);
     free(pictures);
     return code;
 }

@@ -9,8 +9,8 @@ struct sampler;
 /* The class of a seed where none is asked for: they take turns. 0 without classes. */
 int seeds_class(const struct sampler *sampler, uint64_t seed);
 
-/* n images of n latents (one after the other) and classes: out [n][height][width][3]. ERR_SYSTEM.
- */
+/* n images of n latents (one after the other) and classes: out
+ * [n][height][width][channels] as in image/premultiplied.h. ERR_SYSTEM. */
 int seeds_draw(struct sampler *sampler, const float *latents, const int *classes, int n,
                uint8_t *out);
 

@@ -110,6 +110,11 @@ int sampler_height(const struct sampler *s)
     return s->design.base_h << (s->design.stages - 1);
 }
 
+int sampler_channels(const struct sampler *s)
+{
+    return s->design.channels;
+}
+
 int sampler_classes(const struct sampler *s)
 {
     return s->design.classes;

@@ -19,6 +19,7 @@ void sampler_close(struct sampler *sampler); /* accepts NULL */
 
 int sampler_width(const struct sampler *sampler);
 int sampler_height(const struct sampler *sampler);
+int sampler_channels(const struct sampler *sampler);
 int sampler_classes(const struct sampler *sampler); /* 0 = unconditional */
 int sampler_z(const struct sampler *sampler);       /* length of a latent */
 
@@ -30,7 +31,7 @@ void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent)
 int sampler_mix(struct sampler *sampler, const double *weights);
 
 /* n images of n latents (one after the other) and labels (NULL without classes, and of
- * a mixture): out [n][h][w][3]
+ * a mixture): out [n][h][w][channels]
  * in -1..1, host memory. ERR_DATA when one is not finite. Each image depends on its own latent
  * and label alone. */
 int sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -52,7 +53,7 @@ void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *
 }
 
 int contact_sheet_draw(struct image *out, const float *images, int count, int w, int h,
-                       int max_side)
+                       int channels, int max_side)
 {
     struct contact_sheet_layout l = contact_sheet_lay_out(count, w, h);
     struct image full = {0};
@@ -65,11 +66,13 @@ int contact_sheet_draw(struct image *out, const float *images, int count, int w,
             int yy = y / l.factor, xx = x / l.factor;
             int i = yy / h * l.columns + xx / w;
             if (i >= count) continue;
-            const float *pixel =
-                images +
-                (((size_t)i * (size_t)h + (size_t)(yy % h)) * (size_t)w + (size_t)(xx % w)) * 3;
-            for (int c = 0; c < 3; c++)
-                to[c] = contact_sheet_byte(pixel[c]);
+            size_t at = ((size_t)i * (size_t)h + (size_t)(yy % h)) * (size_t)w + (size_t)(xx % w);
+            const float *pixel = images + at * (size_t)channels;
+            uint8_t bytes[4];
+            for (int c = 0; c < channels; c++)
+                bytes[c] = contact_sheet_byte(pixel[c]);
+            premultiplied_clamp(bytes, 1, channels);
+            premultiplied_show(to, bytes, channels, w, xx % w, yy % h);
         }
     if (width == l.width && height == l.height) {
         *out = full;

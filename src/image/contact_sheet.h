@@ -15,9 +15,9 @@ void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *
 
 int contact_sheet_columns(int count, int w, int h); /* images side by side in it */
 
-/* images: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of contact_sheet_size, owned by the
- * caller. */
+/* images: [count][h][w][channels] in -1..1 (clamped), as in image/premultiplied.h -> 8-bit RGB of
+ * contact_sheet_size, owned by the caller. */
 int contact_sheet_draw(struct image *out, const float *images, int count, int w, int h,
-                       int max_side);
+                       int channels, int max_side);
 
 #endif

@@ -157,7 +157,7 @@ int sr_frame(struct task_state *s, int max_side, struct image *image)
     TRY(s->device->synchronize(s->device));
     for (int i = 0; i < s->shown_count; i++)
         TRY(sr_show_row(s, &s->shown[i], rows + (size_t)i * 3 * part));
-    return contact_sheet_draw(image, rows, s->shown_count, 3 * side, side, max_side);
+    return contact_sheet_draw(image, rows, s->shown_count, 3 * side, side, 3, max_side);
 }
 
 /* It stands in the frame itself. */

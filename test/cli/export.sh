@@ -26,6 +26,21 @@ err_has "z of 12 numbers -> images of 24x16"
 run 0 imgtrain export classes/model.safetensors -o classes.onnx
 err_has "z of 64 numbers and a class -> images of 16x16"
 
+# grey, and with alpha, which the metadata and the card say is multiplied in
+for channels in 1 4; do
+    name=$([ $channels = 1 ] && echo grey || echo rgba)
+    # shellcheck disable=SC2086
+    run 0 imgtrain train $small size=8 'widths=[16]' z=12 lr=0.01 gan.channels=$name -q -o "channels$channels"
+    run 0 imgtrain export "channels$channels" -o "channels$channels.onnx"
+    run 0 imgtrain info "channels$channels.onnx"
+    out_has "output       image float32 [N, $channels, 8, 8]"
+    out_has "gan.channels $channels"
+    case $channels in
+    1) out_has "float32, grey around" && out_lacks premultiplied ;;
+    4) out_has "alpha        premultiplied" && out_has "colours are premultiplied" ;;
+    esac
+done
+
 run 0 imgtrain info plain.onnx
 out_has "plain.onnx: ONNX model, IR 8, opset 13, by imgtrain "
 out_has "input        z float32 [N, 12]"
@@ -67,6 +82,12 @@ if "$python" -c 'import numpy, onnx, onnxruntime' 2>/dev/null; then
     run 0 "$python" "$root/test/cli/onnx_beside.py" plain.onnx plain.npy plain.ppm
     out_has "5 of 5 images agree"
     out_lacks "spread 0.0"
+    for channels in 1 4; do
+        run 0 imgtrain sample "channels$channels" --latents plain.npy --grid 5x1 -o drawn.ppm
+        run 0 "$python" "$root/test/cli/onnx_beside.py" "channels$channels.onnx" plain.npy drawn.ppm
+        out_has "5 of 5 images agree"
+        out_lacks "spread 0.0"
+    done
     for class in 0 1; do
         run 0 imgtrain sample classes --latents classes.npy --class $class --grid 5x1 -o classes.ppm
         run 0 "$python" "$root/test/cli/onnx_beside.py" classes.onnx classes.npy classes.ppm $class

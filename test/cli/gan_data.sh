@@ -11,7 +11,7 @@ task: gan
 data: photos
 device: cpu
 threads: 1
-gan: {size: 8, widths: [8], images: 64, batch: 8, samples: 4, eval_samples: 0}
+gan: {size: 8, channels: rgb, widths: [8], images: 64, batch: 8, samples: 4, eval_samples: 0}
 frames: {count: 0}
 video: {enabled: false}
 checkpoint: {every: 2, keep: 1}
@@ -106,6 +106,11 @@ if strace -f -o trace -e trace=open,openat true 2>"$work/strace"; then
         "$program" train tiny.yaml -o shared2 -q
     opened 0
     run 0 cmp shared2/model.safetensors whole.safetensors
+    # what the set's channels are is looked up in the cache, too
+    run 0 imgtrain train tiny.yaml -o auto -q gan.channels=auto
+    rm -f auto/model.safetensors auto/final.png
+    run 0 strace -f -o trace -e trace=open,openat "$program" train tiny.yaml -o auto -q --resume gan.channels=auto
+    opened 0
 else
     skip "strace cannot trace here"
 fi

@@ -1,8 +1,9 @@
 """An exported generator in other programs: onnx's checker, and onnxruntime's images beside ours.
 
-  onnx_beside.py FILE.onnx LATENTS.npy ROW.ppm [LABEL]
+  onnx_beside.py FILE.onnx LATENTS.npy ROW.pnm [LABEL]
 
-ROW.ppm: our images of these latents side by side. Prints how many agree to 1 of 255.
+ROW.pnm: our images of these latents side by side, RGB; grey and images with alpha (over white) as
+`imgtrain sample` makes RGB of them. Prints how many agree to 1 of 255.
 """
 import sys
 
@@ -19,6 +20,10 @@ if len(sys.argv) > 4:
 session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
 image, = session.run(['image'], inputs)
 its = numpy.clip(numpy.floor(image * 128 + 128.5), 0, 255).astype(int)
+if its.shape[1] == 4:
+    its = numpy.minimum(numpy.minimum(its[:, :3], its[:, 3:]) + 255 - its[:, 3:], 255)
+elif its.shape[1] == 1:
+    its = its.repeat(3, 1)
 with open(row, 'rb') as f:
     data = f.read()
 head = data.split(maxsplit=4)[:4]

@@ -57,6 +57,7 @@ RUN = {
 GAN = {
     'gan.stages': whole(0, -1, 99), 'gan.base_width': whole(0, -1, 4097), 'gan.base_height': whole(0, -1, 4097),
     'gan.z': whole(0, -1, 4097), 'gan.classes': whole(-1, 2000000), 'gan.embedding': whole(-1, 4097),
+    'gan.channels': whole(2, 5),
     'gan.widths': ('', 'x', '0', '16,-8,8', '16,99999999999,8', '16;8;8', '16'),
     'gan.blocks': ('', 'x', '0,1,1', '1,-1,1', '1,99999999999,1'),
 }

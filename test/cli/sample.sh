@@ -35,7 +35,7 @@ run 0 imgtrain sample run -o many
 run 0 test -s many/seed-00063.png
 run 0 imgtrain sample run --grid 3x2 --scale 2 -o grid.png
 run 0 imgtrain eval grid.png grid.png
-out_has "size     48x32, 3 channels"
+out_has "size     48x32, 1 channel"
 run 0 imgtrain sample run --interpolate 3,1 --frames 4 -o walk
 run 0 cmp walk/frame-00004.png out/seed-00001.png
 run 0 test ! -e walk/frame-00005.png

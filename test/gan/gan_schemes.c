@@ -47,6 +47,21 @@ static const struct net_design designs[] = {
      .blocks = {1, 1, 1, 1},
      .z = 16,
      .channels = 3},
+    /* with alpha, and grey */
+    {.stages = 2,
+     .base_h = 4,
+     .base_w = 6,
+     .width = {32, 16},
+     .blocks = {1, 1},
+     .z = 8,
+     .channels = 4},
+    {.stages = 2,
+     .base_h = 6,
+     .base_w = 4,
+     .width = {32, 16},
+     .blocks = {1, 1},
+     .z = 8,
+     .channels = 1},
 };
 
 static int fill(void *context, enum gan_which which, struct gan_inputs *in)
@@ -186,7 +201,8 @@ Suite *gan_schemes_suite(void)
 {
     Suite *suite = suite_create("gan_schemes");
     TCase *tests = tcase_create("schemes");
-    tcase_add_loop_test(tests, scheme_c_gives_the_bits_of_a, 0, 4);
+    tcase_add_loop_test(tests, scheme_c_gives_the_bits_of_a, 0,
+                        2 * (int)(sizeof designs / sizeof *designs));
     tcase_add_test(tests, scheme_c_keeps_an_eighth);
     suite_add_tcase(suite, tests);
     return suite;

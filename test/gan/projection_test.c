@@ -20,27 +20,28 @@
 
 Suite *projection_test_suite(void);
 
-enum { N = 3, Z = 6, SIDE = 16, ONE = SIDE * SIDE * 3 };
+enum { N = 3, Z = 6, SIDE = 16, MOST = SIDE * SIDE * 4 };
 
-static const struct net_design design = {.stages = 2,
-                                         .base_h = 8,
-                                         .base_w = 8,
-                                         .width = {16, 8},
-                                         .blocks = {1, 1},
-                                         .z = Z,
-                                         .classes = 2,
-                                         .embedding = 3,
-                                         .channels = 3};
+static struct net_design design = {.stages = 2,
+                                   .base_h = 8,
+                                   .base_w = 8,
+                                   .width = {16, 8},
+                                   .blocks = {1, 1},
+                                   .z = Z,
+                                   .classes = 2,
+                                   .embedding = 3,
+                                   .channels = 3};
 
 static struct store_file *file;
 static struct device *device;
-static float latents[N * Z], targets[N * ONE];
+static float latents[N * Z], targets[N * MOST];
 static int labels[N] = {0, 1, 1};
 
 /* A model of random weights, all of them, and random images. */
-static void enter(void)
+static void enter_with(int channels)
 {
     set_up();
+    design.channels = channels;
     char path[256];
     struct net net = {0};
     snprintf(path, sizeof path, "%s", in_folder("g.safetensors"));
@@ -60,7 +61,12 @@ static void enter(void)
     MUST(store_open(&file, path));
     MUST(device_open(&device, "cpu", 2));
     net_normal(latents, N * Z, 2, 1, 0, 0);
-    net_normal(targets, N * ONE, 3, 1, 0, 0);
+    net_normal(targets, N * MOST, 3, 1, 0, 0);
+}
+
+static void enter(void)
+{
+    enter_with(3);
 }
 
 static void leave(void)
@@ -74,7 +80,8 @@ static struct projection *open_at(int n, int first, bool tunes)
 {
     struct projection *p;
     MUST(projection_open(&p, device, file, n, tunes));
-    MUST(projection_begin(p, n, latents + first * Z, labels + first, targets + first * ONE));
+    MUST(projection_begin(p, n, latents + first * Z, labels + first,
+                          targets + first * SIDE * SIDE * design.channels));
     return p;
 }
 
@@ -90,6 +97,9 @@ static double error_at(struct projection *p, const float *z, int image)
  * rounding. */
 START_TEST(gradient_is_that_of_finite_differences)
 {
+    static const int channels[] = {1, 3, 4};
+    leave();
+    enter_with(channels[_i]);
     struct projection *p = open_at(N, 0, false);
     float gradient[N * Z], moved[N * Z];
     double errors[N], worst = 0, largest = 0;
@@ -156,7 +166,7 @@ Suite *projection_test_suite(void)
     TCase *c = tcase_create("projection");
     tcase_add_checked_fixture(c, enter, leave);
     tcase_set_timeout(c, 600);
-    tcase_add_test(c, gradient_is_that_of_finite_differences);
+    tcase_add_loop_test(c, gradient_is_that_of_finite_differences, 0, 3);
     tcase_add_test(c, image_depends_on_itself_alone);
     tcase_add_test(c, steps_lessen_the_error);
     suite_add_tcase(s, c);

@@ -38,6 +38,7 @@ static int project_with(struct project *p)
     TRY(gan_load_design(&design, p->file));
     p->w = design.base_w << (design.stages - 1);
     p->h = design.base_h << (design.stages - 1);
+    p->channels = design.channels;
     p->z = design.z;
     p->classes = design.classes;
     TRY(class_mix_check(design.classes, p->options->label));

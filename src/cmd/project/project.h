@@ -20,14 +20,14 @@ struct project_image {
     uint64_t seed;   /* of the sample that was nearest */
     double nearest;  /* its PSNR */
     double *psnr;    /* [steps + tune + 1]: before each step, and of the result */
-    uint8_t *target; /* [h][w][3] */
+    uint8_t *target; /* [h][w][channels] as in image/premultiplied.h */
     uint8_t *projected;
 };
 
 struct project {
     const struct project_options *options;
     const struct store_file *file; /* the generator's */
-    int w, h, z, classes;
+    int w, h, channels, z, classes;
     struct project_image *images;
     int count, second; /* images, and how many of them are of the second set */
     float *latents;    /* [count][z] */
@@ -41,7 +41,7 @@ static inline int project_steps(const struct project *p)
 
 static inline int project_image_bytes(const struct project *p)
 {
-    return p->w * p->h * 3;
+    return p->w * p->h * p->channels;
 }
 
 /* ---- project_images.c ---- */

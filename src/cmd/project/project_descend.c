@@ -8,6 +8,7 @@
 #include "gan/sampler.h"
 #include "image/contact_sheet.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 #include "math/cosine.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
@@ -101,6 +102,7 @@ static int group_show(struct group *g, int step)
     struct image sheet;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)g->n * one; i++)
         g->bytes[i] = contact_sheet_byte(g->images[i]);
+    premultiplied_clamp(g->bytes, (size_t)g->n * (size_t)p->w * (size_t)p->h, p->channels);
     for (int i = 0; i < g->n; i++)
         p->images[g->first + i].psnr[step] =
             project_psnr(p, p->images[g->first + i].target, g->bytes + (ptrdiff_t)i * one);

@@ -5,6 +5,7 @@
 #include "cmd/project/project.h"
 #include "cmd/sample/sample_make.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 #include "store/npy.h"
 
 #include <inttypes.h>
@@ -44,21 +45,33 @@ int project_sheet(const struct project *p, int first, int n, int columns, const 
 {
     int scale = sheet_scale(p);
     TRY(image_create(sheet, columns * p->w * scale, 2 * p->h * scale, 3, SAMPLE_U8));
-    for (int i = 0; i < n; i++) {
-        sample_paste(sheet, i * p->w * scale, 0, p->images[first + i].target, p->w, p->h, scale);
-        sample_paste(sheet, i * p->w * scale, p->h * scale,
-                     drawn + (ptrdiff_t)i * project_image_bytes(p), p->w, p->h, scale);
+    uint8_t *shown = malloc((size_t)p->w * (size_t)p->h * 3);
+    if (!shown) {
+        image_free(sheet);
+        return fail(ERR_SYSTEM, "out of memory");
     }
+    for (int i = 0; i < n; i++) {
+        premultiplied_show_all(shown, p->images[first + i].target, p->channels, p->w, p->h);
+        sample_paste(sheet, i * p->w * scale, 0, shown, p->w, p->h, scale);
+        premultiplied_show_all(shown, drawn + (ptrdiff_t)i * project_image_bytes(p), p->channels,
+                               p->w, p->h);
+        sample_paste(sheet, i * p->w * scale, p->h * scale, shown, p->w, p->h, scale);
+    }
+    free(shown);
     return OK;
 }
 
-static int write_image(const struct project *p, const char *kind, int number, uint8_t *pixels)
+static int write_image(const struct project *p, const char *kind, int number, const uint8_t *pixels)
 {
-    struct image image = {p->w, p->h, 3, SAMPLE_U8, pixels};
+    struct image image;
     char name[48];
+    TRY(image_create(&image, p->w, p->h, p->channels, SAMPLE_U8));
+    memcpy(image.data, pixels, (size_t)project_image_bytes(p));
+    premultiplied_divide(image.data, (size_t)p->w * (size_t)p->h, p->channels);
     snprintf(name, sizeof name, "%s-%05d.png", kind, number);
     char *path = path_join(p->options->output, name);
     int code = path ? image_save(&image, path) : ERR_SYSTEM;
+    image_free(&image);
     free(path);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cmd/project/project.h"
+#include "data/channels.h"
 #include "data/dataset_build.h"
 #include "data/scan.h"
 #include "run/signals.h"
@@ -40,7 +41,8 @@ int project_add(struct project *p, const char *path, bool towards)
 
 int project_load(struct project *p)
 {
-    const struct dataset_options options = {.width = p->w, .height = p->h};
+    const struct dataset_options options = {
+        .width = p->w, .height = p->h, .channels = channels_of(p->channels)};
     size_t bytes = (size_t)project_image_bytes(p), points = (size_t)project_steps(p) + 1;
     p->latents = calloc((size_t)p->count * (size_t)p->z, sizeof *p->latents);
     p->labels = calloc((size_t)p->count, sizeof *p->labels);

@@ -10,6 +10,7 @@
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 #include "run/signals.h"
 #include "video/video.h"
 
@@ -40,12 +41,14 @@ bool sample_is_picture(const char *path)
 
 void sample_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale)
 {
+    size_t pixel = (size_t)to->channels;
     for (int row = 0; row < h * scale; row++) {
         uint8_t *out =
-            (uint8_t *)to->data + ((size_t)(y + row) * (size_t)to->width + (size_t)x) * 3;
-        for (int column = 0; column < w * scale; column++, out += 3)
-            memcpy(out, pixels + ((size_t)(row / scale) * (size_t)w + (size_t)(column / scale)) * 3,
-                   3);
+            (uint8_t *)to->data + ((size_t)(y + row) * (size_t)to->width + (size_t)x) * pixel;
+        for (int column = 0; column < w * scale; column++, out += pixel)
+            memcpy(out,
+                   pixels + ((size_t)(row / scale) * (size_t)w + (size_t)(column / scale)) * pixel,
+                   pixel);
     }
 }
 
@@ -70,14 +73,36 @@ struct maker {
     const struct sample_list *list;
     struct sampler *sampler;
     int w, h, scale, batch;
+    int channels;    /* of the generator, */
+    int shown;       /* and of what is written: as many in PNG, else RGB */
     int *labels;     /* [batch] */
     float *latents;  /* [batch] */
-    uint8_t *pixels; /* [batch] images */
+    uint8_t *pixels; /* [batch] images as they are made; as they are written */
+    uint8_t *written;
 };
 
-static size_t sample_make_picture_bytes(const struct maker *m)
+/* The first `count` of m->pixels into m->written. Frames of a film are over squares, a grid in a
+ * format without alpha is over white. */
+static void sample_make_show(struct maker *m, int count)
 {
-    return (size_t)m->w * (size_t)m->h * 3;
+    size_t one = (size_t)m->w * (size_t)m->h;
+    if (m->shown == m->channels) {
+        memcpy(m->written, m->pixels, (size_t)count * one * (size_t)m->channels);
+        premultiplied_divide(m->written, (size_t)count * one, m->channels);
+    } else if (m->list->walk) {
+        for (size_t i = 0; i < (size_t)count; i++)
+            premultiplied_show_all(m->written + i * one * 3,
+                                   m->pixels + i * one * (size_t)m->channels, m->channels, m->w,
+                                   m->h);
+    } else {
+        premultiplied_over(m->written, m->pixels, (size_t)count * one, m->channels,
+                           PREMULTIPLIED_WHITE);
+    }
+}
+
+static const uint8_t *sample_make_at(const struct maker *m, int i)
+{
+    return m->written + (size_t)i * (size_t)m->w * (size_t)m->h * (size_t)m->shown;
 }
 
 /* What number `index` of the list is made from. */
@@ -111,15 +136,17 @@ static int make_batch(struct maker *m, int first, int *count)
         m->labels[i] = list_class(m, first + i);
         list_latent(m, first + i, m->latents + (ptrdiff_t)i * z);
     }
-    return seeds_draw(m->sampler, m->latents, m->labels, *count, m->pixels);
+    TRY(seeds_draw(m->sampler, m->latents, m->labels, *count, m->pixels));
+    sample_make_show(m, *count);
+    return OK;
 }
 
 static int save_picture(const struct maker *m, const uint8_t *pixels, const char *name)
 {
     struct image image;
     char *path = path_join(m->options->output, name);
-    int code =
-        path ? image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8) : ERR_SYSTEM;
+    int code = path ? image_create(&image, m->w * m->scale, m->h * m->scale, m->shown, SAMPLE_U8)
+                    : ERR_SYSTEM;
     if (code == OK) {
         sample_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
         code = image_save(&image, path);
@@ -143,7 +170,7 @@ static int write_files(struct maker *m)
             else
                 snprintf(name, sizeof name, "seed-%05" PRIu64 ".png",
                          m->list->seeds->seeds[first + i]);
-            TRY(save_picture(m, m->pixels + (size_t)i * sample_make_picture_bytes(m), name));
+            TRY(save_picture(m, sample_make_at(m, i), name));
         }
     }
     log_info("%s: %d image%s of %dx%d", m->options->output, total, total == 1 ? "" : "s",
@@ -158,8 +185,7 @@ static int fill_grid(struct maker *m, struct image *grid)
         TRY(make_batch(m, first, &count));
         for (int i = 0; i < count; i++)
             sample_paste(grid, (first + i) % columns * m->w * m->scale,
-                         (first + i) / columns * m->h * m->scale,
-                         m->pixels + (size_t)i * sample_make_picture_bytes(m), m->w, m->h,
+                         (first + i) / columns * m->h * m->scale, sample_make_at(m, i), m->w, m->h,
                          m->scale);
     }
     return OK;
@@ -168,8 +194,8 @@ static int fill_grid(struct maker *m, struct image *grid)
 static int write_grid(struct maker *m)
 {
     struct image grid;
-    TRY(image_create(&grid, m->list->columns * m->w * m->scale, m->list->rows * m->h * m->scale, 3,
-                     SAMPLE_U8));
+    TRY(image_create(&grid, m->list->columns * m->w * m->scale, m->list->rows * m->h * m->scale,
+                     m->shown, SAMPLE_U8));
     int code = fill_grid(m, &grid);
     if (code == OK) temporary_clean_beside(m->options->output);
     if (code == OK) code = image_save(&grid, m->options->output);
@@ -205,7 +231,7 @@ static int write_frame(const struct maker *m, struct walk *walk, int frame, cons
         snprintf(name, sizeof name, "frame-%05d.png", frame);
         return save_picture(m, pixels, name);
     }
-    TRY(image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8));
+    TRY(image_create(&image, m->w * m->scale, m->h * m->scale, m->shown, SAMPLE_U8));
     sample_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
     int code = video_encoder_add(walk->encoder, &image, 1);
     image_free(&image);
@@ -222,9 +248,9 @@ static int write_frames(struct maker *m, struct walk *walk)
         for (int i = 0; i < count; i++)
             walk_latent(m, walk, first + i, m->latents + (size_t)i * z);
         TRY(seeds_draw(m->sampler, m->latents, m->labels, count, m->pixels));
+        sample_make_show(m, count);
         for (int i = 0; i < count; i++)
-            TRY(write_frame(m, walk, first + i,
-                            m->pixels + (size_t)i * sample_make_picture_bytes(m)));
+            TRY(write_frame(m, walk, first + i, sample_make_at(m, i)));
     }
     return OK;
 }
@@ -278,6 +304,13 @@ static int sample_check_latents(const struct sampler *sampler, const char *path,
                 latents->z, sampler_z(sampler));
 }
 
+/* Files in a folder are PNGs. */
+static bool sample_is_png(const struct sample_list *list, const char *output)
+{
+    if (list->walk) return !sample_is_video(output);
+    return list->columns == 0 || ends_with(output, ".png");
+}
+
 static int sample_make_prepare(struct maker *m, const struct sample_options *options)
 {
     m->options = options;
@@ -295,8 +328,13 @@ static int sample_make_prepare(struct maker *m, const struct sample_options *opt
                        : 1;
     m->labels = calloc((size_t)m->batch, sizeof *m->labels);
     m->latents = malloc((size_t)m->batch * (size_t)sampler_z(m->sampler) * sizeof *m->latents);
-    m->pixels = malloc((size_t)m->batch * sample_make_picture_bytes(m));
-    return m->labels && m->latents && m->pixels ? OK : fail(ERR_SYSTEM, "out of memory");
+    size_t samples = (size_t)m->batch * (size_t)m->w * (size_t)m->h;
+    m->channels = sampler_channels(m->sampler);
+    m->shown = sample_is_png(m->list, options->output) ? m->channels : 3;
+    m->pixels = malloc(samples * (size_t)m->channels);
+    m->written = malloc(samples * (size_t)m->shown);
+    return m->labels && m->latents && m->pixels && m->written ? OK
+                                                              : fail(ERR_SYSTEM, "out of memory");
 }
 
 static int make_all(struct maker *m)
@@ -316,5 +354,6 @@ int sample_make(struct sampler *sampler, const struct sample_options *options,
     free(m.labels);
     free(m.latents);
     free(m.pixels);
+    free(m.written);
     return code;
 }

@@ -36,7 +36,8 @@ int sample_list_count(const struct sample_list *list);
 bool sample_is_picture(const char *path);
 bool sample_is_video(const char *path);
 
-/* Copies w x h pixels (RGB) to (x, y) of a larger image, each `scale` times wide and high. */
+/* Copies w x h pixels of as many 8-bit channels to (x, y) of a larger image, each `scale` times
+ * wide and high. */
 void sample_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale);
 
 /* The images of the list into options->output. Files that are there are written again. ERR_USAGE

@@ -8,6 +8,7 @@
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
 #include "image/image.h"
+#include "image/premultiplied.h"
 #include "store/checkpoint.h"
 
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct gan_work {
     int count, images;
     uint64_t *seeds; /* [images] */
     int *labels;
-    uint8_t *pixels; /* [images][h][w][3] */
+    uint8_t *pixels; /* [images][h][w][channels] */
     int *made;       /* [images]: error codes of encoding; 1: part of a grid, so not encoded */
     struct serve_image *encoded;
 };
@@ -101,7 +102,8 @@ static int gan_gather(struct gan_work *w, struct serve_model *model)
 
 static size_t gan_image_bytes(const struct gan_work *w)
 {
-    return (size_t)sampler_width(w->sampler) * (size_t)sampler_height(w->sampler) * 3;
+    return (size_t)sampler_width(w->sampler) * (size_t)sampler_height(w->sampler) *
+           (size_t)sampler_channels(w->sampler);
 }
 
 static int gan_make(struct gan_work *w, const struct serve_model *model, int at_once)
@@ -114,6 +116,9 @@ static int gan_make(struct gan_work *w, const struct serve_model *model, int at_
         TRY(seeds_make(w->sampler, w->seeds + first, w->labels + first, n,
                        w->pixels + (size_t)first * gan_image_bytes(w)));
     }
+    int channels = sampler_channels(w->sampler);
+    premultiplied_divide(w->pixels, (size_t)w->images * gan_image_bytes(w) / (size_t)channels,
+                         channels);
     return OK;
 }
 
@@ -122,7 +127,8 @@ static void gan_encode(void *context, int64_t from, int64_t to)
     struct gan_work *w = context;
     for (int64_t i = from; i < to; i++) {
         if (w->made[i]) continue;
-        struct image image = {sampler_width(w->sampler), sampler_height(w->sampler), 3, SAMPLE_U8,
+        struct image image = {sampler_width(w->sampler), sampler_height(w->sampler),
+                              sampler_channels(w->sampler), SAMPLE_U8,
                               w->pixels + (size_t)i * gan_image_bytes(w)};
         struct serve_image *to_image = &w->encoded[i];
         to_image->seed = w->seeds[i];
@@ -134,7 +140,8 @@ static int gan_add_grid(struct gan_work *w, struct serve_job *job, int first)
 {
     int width = sampler_width(w->sampler), height = sampler_height(w->sampler);
     struct image grid;
-    TRY(image_create(&grid, job->ask.columns * width, job->ask.rows * height, 3, SAMPLE_U8));
+    TRY(image_create(&grid, job->ask.columns * width, job->ask.rows * height,
+                     sampler_channels(w->sampler), SAMPLE_U8));
     for (int i = 0; i < job->ask.n; i++)
         sample_paste(&grid, i % job->ask.columns * width, i / job->ask.columns * height,
                      w->pixels + (size_t)(first + i) * gan_image_bytes(w), width, height, 1);

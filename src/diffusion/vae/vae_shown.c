@@ -121,7 +121,7 @@ static int shown_sheet(const struct task_state *s, int max_side, struct image *i
         s->show[i] = (float)byte / 128 - 1;
     }
     return contact_sheet_draw(image, s->show, (int)s->config->vae.samples, s->feed.side,
-                              s->feed.side, max_side);
+                              s->feed.side, 3, max_side);
 }
 
 int vae_frame(struct task_state *s, int max_side, struct image *image)
