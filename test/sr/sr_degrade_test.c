@@ -158,6 +158,44 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* As both, one after the other; lines whose kernel reaches beyond the border too. */
+START_TEST(blurred_and_reduced_at_once)
+{
+    static const struct degrade_kernel kernels[] = {{DEGRADE_GAUSSIAN, 21, 2.5, 2.5, 0, 0, 0},
+                                                    {DEGRADE_GAUSSIAN, 13, 0.6, 2.9, 0.7, 0, 0},
+                                                    {DEGRADE_PLATEAU, 7, 1.2, 2.1, -1, 1.5, 0},
+                                                    {DEGRADE_SINC, 15, 0, 0, 0, 0, 2.1},
+                                                    {DEGRADE_GAUSSIAN, 9, 0.2, 0.2, 0, 0, 0}};
+    static const int smaller[][2] = {{37, 41}, {20, 31}, {9, 6}, {5, 40}}; /* of 37 x 41 */
+    enum { W = 37, H = 41, MOST = 63 };
+    int mode = _i % 5, done = 0;
+    for (size_t i = 0; i < 20; i++) {
+        const struct degrade_kernel *of = &kernels[i % 5];
+        int out_w = smaller[i / 5][0], out_h = smaller[i / 5][1], side = of->size;
+        float *image = drawn(W, H), *blurred = drawn(W, H), kernel[MOST * MOST];
+        float *out = floats((size_t)(out_w * out_h) * 3), *other = floats((size_t)(W * H) * 3);
+        float *memory = floats(degrade_blur_resize_floats(W, out_w, side));
+        float *memory2 = floats(degrade_blur_floats(W, side) + degrade_resize_floats(W, H, out_w));
+        degrade_kernel_make(kernel, of);
+        degrade_blur(blurred, image, W, H, kernel, side, memory2);
+        degrade_resize(other, out_w, out_h, blurred, W, H, (enum degrade_resize)mode, memory2);
+        if (degrade_blur_resize(out, out_w, out_h, image, W, H, kernel, side,
+                                (enum degrade_resize)mode, memory)) {
+            for (int k = 0; k < out_w * out_h * 3; k++)
+                ck_assert(fabs((double)out[k] - (double)other[k]) <= 1e-6);
+            done++;
+        }
+        free(image);
+        free(blurred);
+        free(out);
+        free(other);
+        free(memory);
+        free(memory2);
+    }
+    ck_assert_int_ge(done, 8); /* others cannot be taken apart */
+}
+END_TEST
+
 /* ---- noise: its statistics within 1 % ---- */
 
 enum { SIDE = 512, SAMPLES = SIDE * SIDE * 3 };
@@ -323,6 +361,7 @@ Suite *sr_degrade_test_suite(void)
     tcase_add_test(tests, weighted_sums);
     tcase_add_test(tests, thick_lines);
     tcase_add_loop_test(tests, sizes, 0, SIZES);
+    tcase_add_loop_test(tests, blurred_and_reduced_at_once, 0, 5);
     tcase_add_loop_test(tests, gaussian_noise, 0, 2);
     tcase_add_loop_test(tests, poisson_noise, 0, 2);
     tcase_add_loop_test(tests, jpeg, 0, 5);

@@ -54,6 +54,14 @@ static void room_for_resize(struct degrade_room *room, struct degrade_size from,
     room->scratch = degrade_most_of(room->scratch, degrade_resize_floats(from.w, from.h, to.w));
 }
 
+/* A blur, and a resize of what comes of it. */
+static void room_for_blur_resize(struct degrade_room *room, struct degrade_size from,
+                                 struct degrade_size to, int side)
+{
+    size_t floats = degrade_blur_resize_floats(from.w, to.w, side);
+    room->scratch = degrade_most_of(room->scratch, floats);
+}
+
 static void room_for_blur(struct degrade_room *room, struct degrade_size size, int side)
 {
     room->scratch = degrade_most_of(room->scratch, degrade_blur_floats(size.w, side));
@@ -73,6 +81,8 @@ static struct degrade_room degrade_room_of(const struct degrade_choices *c, int 
     room_for_blur(&room, gt, c->round[0].side_high);
     room_for_blur(&room, first, c->round[1].side_high);
     room_for_blur(&room, lq, c->last_side_high);
+    room_for_blur_resize(&room, gt, first, c->round[0].side_high);
+    room_for_blur_resize(&room, first, second, c->round[1].side_high);
     room_for_resize(&room, gt, first);
     room_for_resize(&room, first, second);
     room_for_resize(&room, second, lq);
@@ -134,12 +144,32 @@ static int degrade_by_jpeg(struct degrade_state *s, int quality)
     return quality > 0 ? degrade_jpeg(s->image, s->size.w, s->size.h, quality) : OK;
 }
 
+/* The same as both, one after the other. */
+static void degrade_blur_to_size(struct degrade_state *s, const struct degrade_kernel *of,
+                                 struct degrade_size to, enum degrade_resize mode)
+{
+    float kernel[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
+    degrade_kernel_make(kernel, of);
+    if (to.h < s->size.h && degrade_blur_resize(s->other, to.w, to.h, s->image, s->size.w,
+                                                s->size.h, kernel, of->size, mode, s->scratch)) {
+        degrade_swap(s);
+        s->size = to;
+        return;
+    }
+    degrade_blur(s->other, s->image, s->size.w, s->size.h, kernel, of->size, s->scratch);
+    degrade_swap(s);
+    degrade_to_size(s, to, mode);
+}
+
 /* Blur, size and noise; `whole`: the size that the factor is relative to. */
 static void degrade_by_round(struct degrade_state *s, const struct degrade_round *round,
                              struct degrade_size whole, const struct degrade_draws *draws)
 {
-    if (round->blur) degrade_by_kernel(s, &round->kernel);
-    degrade_to_size(s, degrade_size_of(whole, round->factor), round->mode);
+    struct degrade_size to = degrade_size_of(whole, round->factor);
+    if (round->blur)
+        degrade_blur_to_size(s, &round->kernel, to, round->mode);
+    else
+        degrade_to_size(s, to, round->mode);
     degrade_by_noise(s, round, draws);
 }
 

@@ -59,6 +59,13 @@ size_t degrade_resize_floats(int w, int h, int out_w);
 void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
                     enum degrade_resize mode, float *memory);
 
+/* degrade_blur, then degrade_resize: only rows of the result are blurred, which is less work where
+ * these are fewer, and changes a sample by less than 1e-6. False, and nothing done, where the
+ * kernel cannot be taken apart or the result has less than a tenth of the rows. */
+size_t degrade_blur_resize_floats(int w, int out_w, int size);
+bool degrade_blur_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
+                         const float *kernel, int size, enum degrade_resize mode, float *memory);
+
 /* ---- noise ---- */
 
 /* Which numbers: those of (seed, step, field), `field` one of 2^31 for each step. */

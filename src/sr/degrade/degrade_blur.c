@@ -2,7 +2,7 @@
 #include "math/portable.h"
 #include "math/resampling.h"
 #include "math/shown_sample.h"
-#include "sr/degrade/degrade.h"
+#include "sr/degrade/degrade_taps.h"
 #include "sr/degrade/degrade_weigh.h"
 
 #include <string.h>
@@ -134,27 +134,48 @@ static void degrade_pad_row(float *inner, int w, int half)
     }
 }
 
-/* `count` rows of the result from the rows that they depend on, `stride` floats apart. Columns a
- * few at a time, so that what several rows and parts read is read from near. */
-static void blur_band(float *to, const float *from, size_t stride, int w, int count,
-                      const struct kernel_parts *parts, int size, float *sums)
+/* The rows that one of the result depends on: `taps` of them, one behind the other; what they count
+ * for in each part of the kernel, `apart` floats from part to part. */
+struct blurred_row {
+    const float *from, *weights;
+    size_t apart;
+    int taps;
+};
+
+/* Rows of sums for each part, of which sums_of says where a row's first sample lies. */
+static float *sums_of(float *sums, int w, int size, int part, int y)
 {
-    size_t n = 3 * (size_t)w, width = degrade_sums_stride(w, size), border = 3 * (size_t)(size / 2);
-    sums += (border + VECTOR - 1) / VECTOR * VECTOR;
+    size_t border = (3 * (size_t)(size / 2) + VECTOR - 1) / VECTOR * VECTOR;
+    return sums + border + (size_t)(part * BAND + y) * degrade_sums_stride(w, size);
+}
+
+/* Along columns, a few of them at a time, so that what several rows and parts read is read from
+ * near.
+ */
+static void blur_columns(float *sums, const struct blurred_row *rows, int count, int w,
+                         const struct kernel_parts *parts, int size)
+{
+    size_t n = 3 * (size_t)w;
     for (size_t x = 0; x < n; x += COLUMNS) {
         size_t most = n - x < COLUMNS ? n - x : COLUMNS;
         for (int y = 0; y < count; y++)
             for (int p = 0; p < parts->count; p++)
-                degrade_weigh(sums + (size_t)(p * BAND + y) * width + x,
-                              from + (size_t)y * stride + x, stride, parts->column[p], size, most,
+                degrade_weigh(sums_of(sums, w, size, p, y) + x, rows[y].from + x, n,
+                              rows[y].weights + (size_t)p * rows[y].apart, rows[y].taps, most,
                               false);
     }
-    for (int y = 0; y < count; y++)
-        for (int p = 0; p < parts->count; p++) {
-            float *row = sums + (size_t)(p * BAND + y) * width;
-            degrade_pad_row(row, w, size / 2);
-            degrade_weigh(to + (size_t)y * n, row - border, 3, parts->row[p], size, n, p > 0);
-        }
+}
+
+/* Along row y. */
+static void blur_across(float *to, float *sums, int y, int w, const struct kernel_parts *parts,
+                        int size)
+{
+    size_t n = 3 * (size_t)w, border = 3 * (size_t)(size / 2);
+    for (int p = 0; p < parts->count; p++) {
+        float *row = sums_of(sums, w, size, p, y);
+        degrade_pad_row(row, w, size / 2);
+        degrade_weigh(to, row - border, 3, parts->row[p], size, n, p > 0);
+    }
 }
 
 /* Rows first .. first + count - 1, which may lie beyond the border. */
@@ -166,19 +187,31 @@ static void degrade_mirror_rows(float *to, const float *in, int w, int h, int fi
                row * sizeof *to);
 }
 
-/* By parts of the kernel: only rows near the border are copied. */
+/* Rows first .. first + count - 1: where they are, or copied into memory where some lie beyond the
+ * border. */
+static const float *degrade_rows_at(const float *in, int w, int h, int first, int count,
+                                    float *memory)
+{
+    if (first >= 0 && first + count <= h) return in + (size_t)first * (size_t)w * 3;
+    degrade_mirror_rows(memory, in, w, h, first, count);
+    return memory;
+}
+
 static void blur_by_parts(float *out, const float *in, int w, int h,
                           const struct kernel_parts *parts, int size, float *memory)
 {
-    int half = size / 2;
+    struct blurred_row rows[BAND];
     size_t row = (size_t)w * 3;
     float *sums = memory + degrade_copies_floats(w, size);
     for (int y = 0; y < h; y += BAND) {
-        int count = h - y < BAND ? h - y : BAND;
-        bool is_inside = y >= half && y + count + half <= h;
-        if (!is_inside) degrade_mirror_rows(memory, in, w, h, y - half, count + 2 * half);
-        blur_band(out + (size_t)y * row, is_inside ? in + (size_t)(y - half) * row : memory, row, w,
-                  count, parts, size, sums);
+        int count = h - y < BAND ? h - y : BAND, all = count + size / 2 * 2;
+        const float *from = degrade_rows_at(in, w, h, y - size / 2, all, memory);
+        for (int i = 0; i < count; i++)
+            rows[i] = (struct blurred_row){from + (size_t)i * row, parts->column[0],
+                                           DEGRADE_KERNEL_SIDE, size};
+        blur_columns(sums, rows, count, w, parts, size);
+        for (int i = 0; i < count; i++)
+            blur_across(out + (size_t)(y + i) * row, sums, i, w, parts, size);
     }
 }
 
@@ -197,19 +230,25 @@ static int kernel_reach(const float *kernel, int size)
     return size - 2 * border;
 }
 
+/* Without that border. Its size. */
+static int kernel_trim(float *kernel, const float *whole, int whole_size)
+{
+    int size = kernel_reach(whole, whole_size), border = (whole_size - size) / 2;
+    for (int i = 0; i < size * size; i++)
+        kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
+    return size;
+}
+
 void degrade_blur(float *out, const float *in, int w, int h, const float *whole, int whole_size,
                   float *memory)
 {
     struct kernel_parts parts;
     float kernel[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
-    int size = kernel_reach(whole, whole_size), border = (whole_size - size) / 2;
-    for (int i = 0; i < size * size; i++)
-        kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
+    int size = kernel_trim(kernel, whole, whole_size), half = size / 2;
     if (kernel_parts_find(&parts, kernel, size)) {
         blur_by_parts(out, in, w, h, &parts, size, memory);
         return;
     }
-    int half = size / 2;
     size_t row = (size_t)w * 3, width = degrade_stride(w, size);
     for (int y = 0; y < h; y++) {
         int i = y % COPIED, left = h - y < COPIED ? h - y : COPIED;
@@ -219,6 +258,97 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *whole,
             degrade_weigh(out + (size_t)y * row, from + (size_t)j * width, 3, kernel + j * size,
                           size, row, j > 0);
     }
+}
+
+/* ---- blurred and reduced at once ---- */
+
+enum { TAPS_MOST = 68 }; /* of a reduction to a tenth */
+
+/* Where each thing lies in memory, in floats: the columns of the resize; a row's taps; a blurred
+ * row; what a band's rows are made of; rows near the border; sums. */
+struct blur_resize_room {
+    size_t taps, line, weights, rows, sums, all;
+};
+
+static struct blur_resize_room blur_resize_room_of(int w, int out_w, int size)
+{
+    size_t row = (size_t)w * 3, parts = (size_t)(size / 2 + 1), taps = TAPS_MOST + (size_t)size;
+    struct blur_resize_room room;
+    room.taps = degrade_columns_floats(w, out_w);
+    room.line = room.taps + TAPS_MOST;
+    room.weights = room.line + row + 1;
+    room.rows = room.weights + BAND * parts * taps;
+    room.sums = (room.rows + row * taps + VECTOR - 1) / VECTOR * VECTOR;
+    room.all = room.sums + BAND * parts * degrade_sums_stride(w, size);
+    return room;
+}
+
+size_t degrade_blur_resize_floats(int w, int out_w, int size)
+{
+    return blur_resize_room_of(w, out_w, size).all;
+}
+
+/* What rows first - half .. first + count - 1 + half count for when each of rows first ..
+ * first + count - 1, blurred by `column`, counts for taps[]. */
+static void blur_taps(float *weights, const float *taps, int count, const float *column, int size)
+{
+    for (int i = 0; i < count + size - 1; i++) {
+        double sum = 0.0;
+        for (int k = i < size ? 0 : i - size + 1; k <= i && k < count; k++)
+            sum += (double)taps[k] * (double)column[i - k];
+        weights[i] = (float)sum;
+    }
+}
+struct blur_resize {
+    const struct kernel_parts *parts;
+    struct degrade_columns columns;
+    struct blurred_row rows[BAND];
+    float *line, *sums, *out; /* out: of the band's first row */
+    int w, size, count;       /* count: of the band so far */
+};
+
+static void blur_resize_band(struct blur_resize *b)
+{
+    blur_columns(b->sums, b->rows, b->count, b->w, b->parts, b->size);
+    for (int i = 0; i < b->count; i++, b->out += 3 * (size_t)b->columns.count) {
+        blur_across(b->line, b->sums, i, b->w, b->parts, b->size);
+        degrade_resize_line(b->out, b->line, &b->columns);
+    }
+    b->count = 0;
+}
+
+bool degrade_blur_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
+                         const float *whole, int whole_size, enum degrade_resize mode,
+                         float *memory)
+{
+    struct kernel_parts parts;
+    float kernel[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
+    const struct blur_resize_room room = blur_resize_room_of(w, out_w, whole_size);
+    int size = kernel_trim(kernel, whole, whole_size);
+    if (degrade_taps_most(h, out_h) > TAPS_MOST || !kernel_parts_find(&parts, kernel, size))
+        return false;
+    struct blur_resize b = {.parts = &parts,
+                            .columns = degrade_columns_of(mode, w, out_w, memory),
+                            .line = memory + room.line,
+                            .sums = memory + room.sums,
+                            .out = out,
+                            .w = w,
+                            .size = size};
+    size_t apart = TAPS_MOST + (size_t)size;
+    for (int y = 0; y < out_h; y++) {
+        struct degrade_taps taps = degrade_taps_of(mode, y, h, out_h, memory + room.taps);
+        int first = taps.first - size / 2, all = taps.count + size - 1;
+        bool is_inside = first >= 0 && first + all <= h;
+        if (!is_inside && b.count > 0) blur_resize_band(&b); /* copied rows are there once */
+        float *weights = memory + room.weights + (size_t)b.count * (size_t)parts.count * apart;
+        for (int p = 0; p < parts.count; p++)
+            blur_taps(weights + (size_t)p * apart, memory + room.taps, taps.count, parts.column[p],
+                      size);
+        b.rows[b.count++] = (struct blurred_row){
+            degrade_rows_at(in, w, h, first, all, memory + room.rows), weights, apart, all};
+        if (!is_inside || b.count == BAND || y + 1 == out_h) blur_resize_band(&b);
+    }
+    return true;
 }
 
 /* ---- sharpening ---- */

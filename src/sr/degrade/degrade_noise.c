@@ -193,12 +193,13 @@ static void poisson_make(struct degrade_poisson *poisson, int level, int values)
         last = k;
         if (below[k] >= UNITS) break;
     }
-    below[last] = UNITS; /* what rounding has left */
-    for (int k = 0; guide < GUIDES; guide++) {
-        while (below[k] <= (uint32_t)guide * (UNITS / GUIDES))
-            k++;
-        bool mixed = below[k] < (uint32_t)(guide + 1) * (UNITS / GUIDES);
-        poisson->guide[level][guide] = (uint16_t)(k | (mixed ? GUIDE_MIXED : 0));
+    below[last] = UNITS;                   /* what rounding has left */
+    for (int k = 0; guide < GUIDES; k++) { /* shares that begin below below[k] */
+        int end = (int)((below[k] + UNITS / GUIDES - 1) / (UNITS / GUIDES));
+        if (end <= guide) continue;
+        for (; guide < end; guide++)
+            poisson->guide[level][guide] = (uint16_t)k;
+        if (below[k] % (UNITS / GUIDES) != 0) poisson->guide[level][end - 1] |= GUIDE_MIXED;
     }
     poisson->mean[level] = (float)(level / 255.0);
 }

@@ -1,8 +1,10 @@
 /* Resizing as PyTorch's interpolate does it: rows first, then columns. */
 #include "math/portable.h"
 #include "math/resampling.h"
-#include "sr/degrade/degrade.h"
+#include "sr/degrade/degrade_taps.h"
 #include "sr/degrade/degrade_weigh.h"
+
+#include <string.h>
 
 static double degrade_lanczos3(double x)
 {
@@ -11,11 +13,6 @@ static double degrade_lanczos3(double x)
     double p = PORTABLE_PI * x;
     return 3.0 * portable_sin(p) * portable_sin(p / 3.0) / (p * p);
 }
-
-/* One output sample's inputs: weights of samples first .. first + count - 1. */
-struct degrade_taps {
-    int first, count;
-};
 
 static int degrade_clamp(int i, int n)
 {
@@ -59,8 +56,8 @@ static struct degrade_taps taps_wide(int i, int in, int out, double reach, doubl
     return (struct degrade_taps){first, end - first};
 }
 
-static struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int in, int out,
-                                           float *weights)
+struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int in, int out,
+                                    float *weights)
 {
     switch (mode) {
     case DEGRADE_AREA: return taps_area(i, in, out, weights);
@@ -73,47 +70,60 @@ static struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int 
     return (struct degrade_taps){degrade_clamp((int)((i + 0.5) * in / out), in), 1};
 }
 
-/* Weights of one axis' samples: `most` for each, so many as the widest needs. */
-static size_t resize_taps_most(int in, int out)
+size_t degrade_taps_most(int in, int out)
 {
     return 8 + 6 * (size_t)((in + out - 1) / out);
 }
 
-/* Taps and weights of all columns; weights of a row, and the row. */
-size_t degrade_resize_floats(int w, int h, int out_w)
+/* No less for more columns. */
+size_t degrade_columns_floats(int w, int out_w)
 {
-    size_t columns = 16 * (size_t)out_w + 6 * (size_t)w; /* no less for more columns */
-    return columns + 14 + 6 * (size_t)h + (size_t)w * 3;
+    return 16 * (size_t)out_w + 6 * (size_t)w;
 }
 
-/* Three channels of one output sample. */
-static void resize_sample(float *out, const float *in, const float *weights, int count)
+struct degrade_columns degrade_columns_of(enum degrade_resize mode, int w, int out_w, float *memory)
 {
-    float r = 0.0f, g = 0.0f, b = 0.0f;
-    for (int k = 0; k < count; k++, in += 3) {
-        r += weights[k] * in[0];
-        g += weights[k] * in[1];
-        b += weights[k] * in[2];
+    struct degrade_taps *taps = (struct degrade_taps *)memory;
+    float *weights = memory + 2 * (size_t)out_w;
+    size_t most = degrade_taps_most(w, out_w);
+    for (int x = 0; x < out_w; x++)
+        taps[x] = degrade_taps_of(mode, x, w, out_w, weights + (size_t)x * most);
+    return (struct degrade_columns){taps, weights, most, out_w};
+}
+
+/* Three channels and the next sample's first, which is not used. */
+typedef float pixel_lanes __attribute__((vector_size(4 * sizeof(float))));
+
+void degrade_resize_line(float *out, const float *in, const struct degrade_columns *columns)
+{
+    for (int x = 0; x < columns->count; x++, out += 3) {
+        const float *weights = columns->weights + (size_t)x * columns->most;
+        const float *from = in + 3 * (size_t)columns->taps[x].first;
+        pixel_lanes sum = {0}, sample;
+        for (int k = 0; k < columns->taps[x].count; k++, from += 3) {
+            memcpy(&sample, from, sizeof sample);
+            sum += weights[k] * sample;
+        }
+        memcpy(out, &sum, 3 * sizeof *out);
     }
-    out[0] = r;
-    out[1] = g;
-    out[2] = b;
+}
+
+/* Columns; weights of a row, and the row. */
+size_t degrade_resize_floats(int w, int h, int out_w)
+{
+    return degrade_columns_floats(w, out_w) + 14 + 6 * (size_t)h + (size_t)w * 3 + 1;
 }
 
 void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
                     enum degrade_resize mode, float *memory)
 {
-    size_t most = resize_taps_most(w, out_w), row = (size_t)w * 3;
-    struct degrade_taps *columns = (struct degrade_taps *)memory, taps;
-    float *weights = memory + 2 * (size_t)out_w, *line = weights + (size_t)out_w * most;
-    float *across = line + resize_taps_most(h, out_h);
-    for (int x = 0; x < out_w; x++)
-        columns[x] = degrade_taps_of(mode, x, w, out_w, weights + (size_t)x * most);
-    for (int y = 0; y < out_h; y++) {
-        taps = degrade_taps_of(mode, y, h, out_h, line);
+    size_t row = (size_t)w * 3;
+    const struct degrade_columns columns = degrade_columns_of(mode, w, out_w, memory);
+    float *line = memory + degrade_columns_floats(w, out_w);
+    float *across = line + degrade_taps_most(h, out_h);
+    for (int y = 0; y < out_h; y++, out += 3 * (size_t)out_w) {
+        struct degrade_taps taps = degrade_taps_of(mode, y, h, out_h, line);
         degrade_weigh(across, in + (size_t)taps.first * row, row, line, taps.count, row, false);
-        for (int x = 0; x < out_w; x++, out += 3)
-            resize_sample(out, across + (size_t)columns[x].first * 3, weights + (size_t)x * most,
-                          columns[x].count);
+        degrade_resize_line(out, across, &columns);
     }
 }
