@@ -1,7 +1,6 @@
 """Runs of ./imgtrain for the torture programs, and what must be true of the files that they leave."""
 import filecmp
 import glob
-import hashlib
 import json
 import os
 import re
@@ -105,23 +104,21 @@ def newest_checkpoint(run):
 
 def digest_of(run):
     """Of all that a run's folder holds."""
-    digest = hashlib.sha1()
-    for folder, folders, names in os.walk(run):
-        folders.sort()
-        for name in sorted(names):
-            path = os.path.join(folder, name)
+    found = []
+    for folder, _, names in os.walk(run):
+        for path in (os.path.join(folder, name) for name in names):
             with open(path, 'rb') as file:
-                digest.update(repr((os.path.relpath(path, run), os.path.getsize(path))).encode() + file.read())
-    return digest.digest()
+                found.append((os.path.relpath(path, run), hash(file.read())))
+    return tuple(sorted(found))
 
 
-SOUND = set() # digests of files that opened: most runs leave the same
+SOUND = set() # hashes of files that opened: most runs leave the same
 
 
 def is_sound(path, found):
     """Whether a file of these bytes has opened before; else it will have after this check, which `found` collects."""
     with open(path, 'rb') as file:
-        digest = hashlib.sha1(file.read()).digest()
+        digest = hash(file.read())
     found.append(digest)
     return digest in SOUND
 
