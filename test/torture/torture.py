@@ -312,13 +312,14 @@ def allocations(work, resumed, more):
 
 
 def row_malloc(work):
-    """Of a run and of a resume, and every tenth of a run that makes a video; with the report, which knows no task, of one
-    task's."""
+    """Each of a run; every tenth, too, of a resume, of a run that makes a video, and with all behind it. The report, which
+    knows no task, is made in one task's."""
     plain = [] if work.task == next(iter(TASKS)) else ['report=false']
-    found = [(resumed, plain, form % k) for resumed in (False, True)
-             for form, every in (('%d', 1), ('%d+', 10)) for k in allocations(work, resumed, plain)[::every]]
+    ways = [(False, plain, '%d', 1), (False, plain, '%d+', 10), (True, plain, '%d', 10), (True, plain, '%d+', 10)]
     if LONG or CASES:
-        found += [(False, plain + VIDEO, '%d' % k) for k in allocations(work, False, plain + VIDEO)[::10]]
+        ways.append((False, plain + VIDEO, '%d', 10))
+    found = [(resumed, more, form % k) for resumed, more, form, every in ways
+             for k in allocations(work, resumed, more)[::every]]
     return spread(work, found, 10)
 
 
