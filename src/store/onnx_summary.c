@@ -22,6 +22,7 @@ static bool summary_each(const uint8_t *bytes, size_t count,
 {
     struct protobuf_field field;
     bool sound = true;
+    if (count == 0) return true; /* an empty file has no bytes to point at */
     for (const uint8_t *at = bytes; protobuf_next(&at, bytes + count, &field, &sound);)
         if (!each(context, &field)) return false;
     return sound;
