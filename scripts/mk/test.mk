@@ -41,11 +41,12 @@ $(B)/gemm_speed: test/cpu_bench/gemm_speed.c $(LIB_OBJ)
 	@echo "link $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill": these tests
+coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill" CASES=20: these tests, fewer of torture
 	@$(MAKE) --no-print-directory CC=gcc CUDA=0 SAN= WERROR=0 GCOV=1 OPT_LEVEL=-O1 coverage-run
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
+	@IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan || echo "torture failed: likewise"
 	@scripts/coverage.py $(B) $(COMMON)
 
 # CASES=1000: of each row and task, evenly among all.

@@ -59,6 +59,13 @@ __attribute__((destructor)) static void malloc_fails_end(void)
     close(file);
 }
 
+/* From here on none fails. */
+void malloc_fails_stop(void);
+void malloc_fails_stop(void)
+{
+    fails_at = 0;
+}
+
 static int malloc_must_fail(void)
 {
     long number = atomic_fetch_add(&allocations, 1) + 1;

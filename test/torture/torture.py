@@ -138,22 +138,18 @@ READS = {'read': 'EIO', 'pread64': 'EIO', 'newfstatat': 'EIO', 'lseek': 'EIO', '
          'mmap': 'ENOMEM', 'close': 'EIO'}
 
 
-def traced(work, resumed):
-    """[(name, k, whether the run has turned to its folder by then, whether it tells of a step that is not saved yet)]
-    of the calls that a run makes."""
-    if resumed in work.traces:
-        return work.traces[resumed]
-    log = work.new() + '.calls'
-    run = work.new(work.half if resumed else None)
+def calls_made(log, start, mark):
+    """[(name, k, whether `mark` has been named by then, whether it tells of a step that is not saved yet)] of the calls
+    that start(around) makes."""
     strace = ['strace', '-f', '--seccomp-bpf', '-o', log, '-e', 'trace=' + ','.join(sorted({**CHANGES, **READS}))]
     try:
-        done = train(run, work.words, resume=resumed, around=strace)
+        done = start(strace)
     except FileNotFoundError:
         raise Skip('no strace')
-    if done.returncode == 1 and not os.path.exists(run):
+    if done.returncode == 1 and not done.stderr.startswith('imgtrain: '):
         raise Skip('strace cannot trace here')
-    work.must_end(done, FINISHED)
-    shutil.rmtree(run)
+    if done.returncode != FINISHED:
+        raise Wrong('exit status %d: %s' % (done.returncode, done.stderr[-1500:]))
     counts, found, begun = {}, {}, False
     with open(log, errors='replace') as file:
         for line in file:
@@ -162,12 +158,21 @@ def traced(work, resumed):
                 continue
             thread, name = call.groups()
             counts[thread, name] = k = counts.get((thread, name), 0) + 1
-            begun = begun or os.path.basename(run) in line
+            begun = begun or mark in line
             # The k-th call of any thread fails: not one of those that load libraries.
             row = re.search(r'"\{\\"step\\": (\d+), \\"loss', line)
             found.setdefault((name, k), (begun, bool(row) and int(row[1]) % INTERVAL > 0))
     os.remove(log)
-    work.traces[resumed] = [call + when for call, when in found.items()]
+    return [call + when for call, when in found.items()]
+
+
+def traced(work, resumed):
+    """Those of a run."""
+    if resumed not in work.traces:
+        run = work.new(work.half if resumed else None)
+        work.traces[resumed] = calls_made(
+            run + '.calls', lambda around: train(run, work.words, resume=resumed, around=around), os.path.basename(run))
+        shutil.rmtree(run)
     return work.traces[resumed]
 
 
@@ -176,10 +181,13 @@ def calls_of(work, names, resumed):
     return [(name, k) for name, k, late, _ in traced(work, resumed) if late and name in names]
 
 
-def injected(work, run, resumed, name, what, number, k):
-    """Not by strace, which stops at every call, or, with --seccomp-bpf, injects nothing (version 6.1)."""
-    return train(run, work.words, resume=resumed,
-                 around=[built(work.folder, 'inject'), name, what, '%d' % number, str(k)])
+def injector(work, name, what, number, k):
+    """Not strace, which stops at every call, or, with --seccomp-bpf, injects nothing (version 6.1)."""
+    return [built(work.folder, 'inject'), name, what, '%d' % number, str(k)]
+
+
+def injected(work, run, resumed, *how):
+    return train(run, work.words, resume=resumed, around=injector(work, *how))
 
 
 def built(folder, name, *options):
@@ -335,6 +343,45 @@ def case_malloc(work, case):
     work.ends_the_same(run, done, said=done.stderr)
 
 
+# ---- a run that is only looked at ----
+
+LOOKS = (['info', 'checkpoint'], ['info', 'run'], ['verify', 'run'])
+
+
+def look(work, words, **how):
+    """At the run that a kill has left, or at its last checkpoint."""
+    return imgtrain([words[0], checkpoint_of(work.half) if words[1] == 'checkpoint' else work.half], **how)
+
+
+def row_looks(work):
+    """The allocations of verify, which reads configs, are many."""
+    errors, found = dict(CHANGES, **READS), []
+    for words in LOOKS:
+        log = work.new() + '.calls'
+        found += [(words, 'error', name, k) for name, k, late, _ in
+                  calls_made(log, lambda around: look(work, words, around=around), os.path.basename(work.half)) if late]
+        counted = malloc_fails(work, {'MALLOC_COUNT': log})
+        if look(work, words, more_env=counted).returncode != FINISHED:
+            raise Wrong('%s fails' % words)
+        with open(log) as file:
+            count = int(file.read())
+        found += [(words, 'malloc', form, k) for form in ('%d', '%d+')
+                  for k in range(1, count + 1, 100 if words[0] == 'verify' else 1)]
+    return spread(work, found, 6)
+
+
+def case_looks(work, case):
+    words, kind, name, k = case
+    before = digest_of(work.half)
+    if kind == 'error':
+        done = look(work, words, around=injector(work, name, 'error', getattr(errno, {**CHANGES, **READS}[name]), k))
+    else:
+        done = look(work, words, more_env=malloc_fails(work, {'MALLOC_FAILS': name % k}))
+    work.must_end(done, FINISHED, *ORDERLY)
+    if digest_of(work.half) != before:
+        raise Wrong('it has changed the run')
+
+
 # ---- damaged checkpoints ----
 
 def row_damage(work):
@@ -466,6 +513,7 @@ ROWS = {
                 'state saved and status 75, or its end while no run has begun'),
     'nan': ('a loss that is no number, once and ever after', 'back to the last good state once, then status 30; no later state saved'),
     'malloc': ('the k-th allocation of anybody fails, once and ever after', 'status 0, 31 or 71, nothing lost'),
+    'looks': ('an error or no memory at every call while `info` or `verify` looks at a run', 'an orderly end, no file changed'),
     'steps': ('resumed at each of 20 steps, in other threads and levels', 'the same bits'),
     'soak': ('a long run', 'memory and open files stay as they are'),
 }

@@ -1,0 +1,44 @@
+/* Linked where counters are kept (make coverage): a process that ends itself at once writes what it
+ * has run, and one that becomes another program does not, as after vfork that would be the end of
+ * its parent's counting. */
+#include <dlfcn.h>
+#include <signal.h>
+#include <unistd.h>
+
+void __gcov_dump(void);
+_Noreturn void __real__exit(int status);
+int __real_raise(int number);
+
+_Noreturn void __wrap__exit(int status);
+int __wrap_raise(int number);
+int __wrap___gcov_execve(const char *path, char *const *words, char *const *environment);
+
+/* Whoever writes counters takes it that there is memory: test/torture/malloc_fails.c has this. */
+__attribute__((destructor)) static void give_memory(void)
+{
+    void (*stop)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "malloc_fails_stop");
+    if (stop) stop();
+}
+
+static void dump(void)
+{
+    give_memory();
+    __gcov_dump();
+}
+
+_Noreturn void __wrap__exit(int status)
+{
+    dump();
+    __real__exit(status);
+}
+
+int __wrap_raise(int number)
+{
+    if (number != SIGSTOP) dump();
+    return __real_raise(number);
+}
+
+int __wrap___gcov_execve(const char *path, char *const *words, char *const *environment)
+{
+    return execve(path, words, environment);
+}
