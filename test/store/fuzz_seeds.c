@@ -96,6 +96,7 @@ START_TEST(seeds_and_what_comes_of_them)
     int count = scandir(seeds, &names, is_shown, by_name);
     ck_assert_msg(count > 0, "%s", seeds);
     log_set_level(LOG_ERROR);
+    give(_i, seed, 0);
     for (int i = 0; i < count; i++) {
         size_t bytes = read_seed(seeds, names[i]->d_name, seed);
         give(_i, seed, bytes);
