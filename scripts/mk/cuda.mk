@@ -10,11 +10,12 @@ $(CUDA_B)/cuda/%.o: cuda/%.cu
 	@echo "nvcc $< ($(CUDA_ARCHS))"
 	@$(NVCC) -Isrc -I. $(NVCC_FLAGS) -MMD -MP -c $< -o $@
 
-# The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone.
+# The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone. Without a sanitizer's library,
+# the emulator itself says which kernel reads an address that is not a multiple of its type's alignment.
 EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%,$(notdir $(CC)))))
 EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
     -fno-strict-aliasing -Wall -Wextra -Wshadow -Wdouble-promotion -Wno-unknown-pragmas \
-    -Wno-deprecated-enum-float-conversion -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
+    -Wno-deprecated-enum-float-conversion -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(or $(SANFLAGS),-fsanitize=alignment -fno-sanitize-recover=alignment -Wno-maybe-uninitialized -DEMU_ALIGNMENT=1) \
     $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
 $(B)/%.o: %.cu
 	@mkdir -p $(@D)

@@ -55,6 +55,8 @@ START_TEST(finds_faults)
         {FAULT_SHUFFLE_SOURCE, {"kernel faulty_kernel", "which is not in mask 0000ffff"}},
         {FAULT_FRAGMENT_ROW, {"thread (31,0,0)", "a row of a fragment lies at"}},
         {FAULT_WARP_PART, {"thread (32,0,0)", "waits for lane 16"}},
+        {FAULT_ALIGNMENT_LOAD, {"test_kernels.cu:", "float4"}},
+        {FAULT_ALIGNMENT_STORE, {"test_kernels.cu:", "ushort2"}},
 #ifdef __SANITIZE_ADDRESS__ /* gcc; clang sets no red zones between shared arrays */
         {FAULT_GLOBAL_BOUNDS, {"thread (31,0,0)", "heap-buffer-overflow"}},
         {FAULT_SHARED_BOUNDS, {"thread (31,0,0)", "test_kernels.cu"}},

@@ -418,6 +418,28 @@ void emu_warp(int line, unsigned mask, emu_finish finish, void *argument)
     }
 }
 
+/* ---- alignment: what the compiler calls where an access has not what its type wants ---- */
+#ifdef EMU_ALIGNMENT
+struct emu_mismatch {
+    const char *file;
+    uint32_t line, column;
+    const struct {
+        uint16_t kind, info;
+        char name[1];
+    } * type;
+    unsigned char log_alignment, access;
+};
+
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(struct emu_mismatch *where,
+                                                                   uintptr_t address);
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(struct emu_mismatch *where,
+                                                                   uintptr_t address)
+{
+    emu_fault("%s:%u: %s at %#llx, no multiple of %d", where->file, where->line, where->type->name,
+              static_cast<unsigned long long>(address), 1 << where->log_alignment);
+}
+#endif
+
 void emu_syncwarp(int line, unsigned mask)
 {
     emu_warp(line, mask, NULL, NULL);

@@ -20,7 +20,7 @@
 #define __shared__ static __attribute__((section("emu_shared"), used))
 
 #define EMU_VECTOR2(name, type)                                                                    \
-    struct name {                                                                                  \
+    struct alignas(2 * sizeof(type)) name {                                                        \
         type x, y;                                                                                 \
     };                                                                                             \
     static inline name make_##name(type x, type y)                                                 \
@@ -50,34 +50,10 @@ EMU_VECTOR2(uchar2, unsigned char)
 EMU_VECTOR4(uchar4, unsigned char)
 EMU_VECTOR2(ushort2, unsigned short)
 EMU_VECTOR4(ushort4, unsigned short)
-struct alignas(8) int2 {
-    int x, y;
-};
-struct alignas(8) uint2 {
-    unsigned x, y;
-};
-struct alignas(8) float2 {
-    float x, y;
-};
-struct alignas(16) double2 {
-    double x, y;
-};
-static inline int2 make_int2(int x, int y)
-{
-    return int2{x, y};
-}
-static inline uint2 make_uint2(unsigned x, unsigned y)
-{
-    return uint2{x, y};
-}
-static inline float2 make_float2(float x, float y)
-{
-    return float2{x, y};
-}
-static inline double2 make_double2(double x, double y)
-{
-    return double2{x, y};
-}
+EMU_VECTOR2(int2, int)
+EMU_VECTOR2(uint2, unsigned)
+EMU_VECTOR2(float2, float)
+EMU_VECTOR2(double2, double)
 EMU_VECTOR3(int3, int)
 EMU_VECTOR3(uint3, unsigned)
 EMU_VECTOR3(float3, float)

@@ -53,6 +53,7 @@ static inline void emu_launch(const char *name, void (*kernel)(P...), dim3 grid,
                               size_t shared_bytes, cudaStream_t stream, A... arguments)
 {
     using op = emu_kernel_op<P...>;
+    static_assert(sizeof(std::tuple<P...>) <= 4096, "what all GPUs take as a kernel's arguments");
     struct emu_grid g = {name, grid, block, shared_bytes, reinterpret_cast<const void *>(kernel)};
     if (!emu_launch_accepted(&g, stream)) return;
     void *memory = aligned_alloc(alignof(op), sizeof(op));

@@ -30,6 +30,9 @@ static __global__ void faulty_kernel(int kind, int *memory, int n)
     if (kind == FAULT_DYNAMIC_BOUNDS) value += dynamic[lane + 1 + n / 64];
     if (kind == FAULT_FRAGMENT_ROW)
         value += (int)load_b([&](int k) { return (const uint16_t *)memory + 8 * k + 1; }).x[0];
+    if (kind == FAULT_ALIGNMENT_LOAD) value += (int)reinterpret_cast<const float4 *>(memory + 2)->y;
+    if (kind == FAULT_ALIGNMENT_STORE)
+        *reinterpret_cast<ushort2 *>(reinterpret_cast<uint16_t *>(memory) + 1) = make_ushort2(1, 2);
     memory[i] = value;
 }
 

@@ -18,8 +18,10 @@ enum emu_fault_kind {
     FAULT_GLOBAL_BOUNDS,
     FAULT_SHARED_BOUNDS,
     FAULT_DYNAMIC_BOUNDS,
-    FAULT_FRAGMENT_ROW, /* a row for a tensor core that is not 16-byte aligned */
-    FAULT_HOST_READ,    /* the host reads device memory */
+    FAULT_FRAGMENT_ROW,    /* a row for a tensor core that is not 16-byte aligned */
+    FAULT_ALIGNMENT_LOAD,  /* a float4 at a multiple of 8 bytes */
+    FAULT_ALIGNMENT_STORE, /* a ushort2 at one of 2 */
+    FAULT_HOST_READ,       /* the host reads device memory */
     FAULT_KINDS
 };
 
