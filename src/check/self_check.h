@@ -25,6 +25,11 @@ struct self_check {
     void *context;
 };
 
+/* The part of a check, from 0, that has the case of this index: 0 is made however slow the GPU is.
+ */
+enum { SELF_CHECK_PARTS = 4 };
+int self_check_part(int index);
+
 /* Whether `tables`, as above, has this one. */
 bool self_check_has_table(const char *tables, const char *table);
 

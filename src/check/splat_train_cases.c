@@ -189,12 +189,12 @@ const struct op_kind op_splat_train = {SPLAT_KIND(train), .cases = 4, .workspace
 
 enum { DRAWN = 8, PIXELS = WIDTH * HEIGHT };
 
-enum draw_variant { BY_SLOPE, BY_ERROR, BY_NOTHING, DRAW_VARIANTS };
+enum draw_variant { BY_ERROR, BY_SLOPE, BY_NOTHING, DRAW_VARIANTS }; /* first what sees most */
 
 static struct splat_sample sample_of(const struct op_case *c)
 {
     /* Seeds whose draws lie far from the borders between pixels: no rounding moves one. */
-    static const uint64_t seeds[DRAW_VARIANTS] = {14, 32, 1};
+    static const uint64_t seeds[DRAW_VARIANTS] = {32, 14, 1};
     return (struct splat_sample){.weight = c->index == BY_ERROR ? SPLAT_SAMPLE_ERROR
                                                                 : SPLAT_SAMPLE_GRADIENT,
                                  .residual = c->index == BY_ERROR,
@@ -206,7 +206,7 @@ static struct splat_sample sample_of(const struct op_case *c)
 
 static void describe_sample(struct op_case *c)
 {
-    static const char *const texts[DRAW_VARIANTS] = {"by slope", "by error", "where all is flat"};
+    static const char *const texts[DRAW_VARIANTS] = {"by error", "by slope", "where all is flat"};
     splat_case_add_scene(c);
     if (c->index == BY_NOTHING)
         splat_case_add_range(c, "target", SAMPLES, 0.5, 0.5);

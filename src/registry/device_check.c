@@ -52,9 +52,12 @@ static bool is_known(const struct device *device, const char *what, bool half, b
 static int keep_result(const struct device *device, const char *what, bool half, int code)
 {
     struct check_key key = key_of(device, what, half);
+    char why[512]; /* where it cannot be written, that is not what the user is told */
+    snprintf(why, sizeof why, "%s", error_message());
     if (code == OK) check_cache_write(key.text, true, "");
-    if (code == ERR_DEVICE) check_cache_write(key.text, false, error_message());
-    if (code == OK || code == ERR_DEVICE) return code;
+    if (code == ERR_DEVICE) check_cache_write(key.text, false, why);
+    if (code == OK) return OK;
+    if (code == ERR_DEVICE) return fail(code, "%s", why);
     log_debug("device: not all operations are checked: %s", error_message());
     return OK;
 }

@@ -1,7 +1,10 @@
 /* The self-check of a device, with kernels of the emulator that do not do all of their work: each
  * is found, the CPU takes over or the error says which operation was off, and what was found is
  * kept. */
+#include "check/op_kinds.h"
 #include "check/self_check.h"
+#include "diffusion/diffusion.h"
+#include "diffusion/vae/vae.h"
 #include "gan/gan.h"
 #include "registry/device_check.h"
 #include "registry/devices.h"
@@ -88,6 +91,7 @@ static void fails_early(bool checked)
     struct device *device;
     ck_assert_int_eq(open_for(&device, &task_splat, "cuda"), ERR_DEVICE);
     ck_assert_int_eq(launched() > 0, checked);
+    ck_assert_msg(strstr(error_message(), "self-check: splat.step") != NULL, "%s", error_message());
 }
 
 /* One or more of each family of operations, and the operation that is off by it. */
@@ -115,6 +119,10 @@ static const struct {
     {"rest_kernel", &task_splat, "splat.sample"},
     {"dense_kernel", &task_sr, "conv_forward"},
     {"prelu_dgrad_kernel", &task_sr, "prelu_dgrad"},
+    {"norm_row_sums", &task_vae, "group_norm_sums"},
+    {"latent_kernel", &task_vae, "latent_sample"},
+    {"linear_kernel", &task_diffusion, "linear_forward"},
+    {"attention_forward_kernel", &task_diffusion, "attention_forward"},
 };
 enum { FAULTS = sizeof faults / sizeof *faults, FIRST_SPLAT = 10, FIRST_SR = 17 };
 
@@ -309,6 +317,87 @@ START_TEST(all_of_it_anew)
 }
 END_TEST
 
+/* ---- every kernel ---- */
+
+/* Those of the case at hand, and which of all that were launched so far a check has found. */
+static struct kernel_list {
+    char name[160][64];
+    bool found[160];
+    int count;
+} of_case, of_all;
+
+static int kernel_list_add(struct kernel_list *list, const char *name)
+{
+    for (int i = 0; i < list->count; i++)
+        if (strcmp(list->name[i], name) == 0) return i;
+    ck_assert_int_lt(list->count, 160);
+    snprintf(list->name[list->count], sizeof list->name[0], "%s", name);
+    return list->count++;
+}
+
+static void note_launch(const char *kernel)
+{
+    kernel_list_add(&of_case, kernel);
+}
+
+/* Whether the case fails on a device whose memory holds nothing of earlier runs, in either order of
+ * blocks and threads (a list that is not sorted may have been in order). */
+static bool fault_is_found(const struct op_truth *truth, const char *kernel)
+{
+    bool found = false;
+    emu_spoil(kernel);
+    for (int reverse = 0; reverse < 2 && !found; reverse++) {
+        struct device *device;
+        emu_grid_order(reverse);
+        MUST(device_open(&device, "cuda", 1));
+        found = op_truth_check(truth, device, 0, NULL) < 0;
+        device_close(device);
+    }
+    emu_grid_order(false);
+    emu_spoil(NULL);
+    return found;
+}
+
+/* Runs the case as it is, then with a fault in each of its kernels that was not found yet. */
+static void spoil_kernels_of(const struct op_case *c)
+{
+    struct op_truth truth;
+    struct device *device;
+    of_case.count = 0;
+    MUST(op_truth_make(&truth, c));
+    MUST(device_open(&device, "cuda", 1));
+    bool there = op_kind_is_there(c->kind, device);
+    emu_on_launch(note_launch);
+    if (there) MUST(op_truth_check(&truth, device, 0, NULL));
+    emu_on_launch(NULL);
+    device_close(device);
+    for (int i = 0; i < of_case.count; i++) {
+        int k = kernel_list_add(&of_all, of_case.name[i]);
+        if (!of_all.found[k]) of_all.found[k] = fault_is_found(&truth, of_all.name[k]);
+    }
+    op_truth_free(&truth);
+}
+
+/* By the part of a check that is made however slow the GPU is. */
+START_TEST(a_fault_in_any_kernel_is_found)
+{
+    for (int k = 0; op_kinds[k]; k++)
+        for (int i = 0; i < op_kinds[k]->cases; i++) {
+            struct op_case c;
+            if (self_check_part(i) != 0) continue;
+            op_case_make(&c, op_kinds[k], i);
+            if (!c.large && (!op_kinds[k]->is_quick || op_kinds[k]->is_quick(&c)))
+                spoil_kernels_of(&c);
+        }
+    /* It puts what is in no order into one: the same sums, but for rounding. That each run makes
+     * the same bits is for cuda_nn to see. */
+    of_all.found[kernel_list_add(&of_all, "sort_kernel")] = true;
+    for (int k = 0; k < of_all.count; k++)
+        ck_assert_msg(of_all.found[k], "no case sees a fault in %s", of_all.name[k]);
+    ck_assert_int_ge(of_all.count, 120);
+}
+END_TEST
+
 /* ---- convolutions by a library ---- */
 
 static bool library_is_used(const char *words, bool checked)
@@ -360,6 +449,9 @@ Suite *cuda_self_check_suite(void)
         tcase_add_test(tests, all_of_it_anew);
         tcase_add_test(tests, a_library_is_checked);
     }
+    suite_add_tcase(suite, tests);
+    tests = tcase_create("any_kernel");
+    tcase_add_test(tests, a_fault_in_any_kernel_is_found);
     suite_add_tcase(suite, tests);
     return suite;
 }

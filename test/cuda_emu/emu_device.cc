@@ -276,8 +276,15 @@ static size_t shared_allowed(const void *kernel)
     return 48 << 10;
 }
 
+/* "(sum<256>)" is the kernel sum. */
+static void kernel_name(char *name, size_t room, const char *text)
+{
+    text += strspn(text, "( ");
+    snprintf(name, room, "%.*s", static_cast<int>(strcspn(text, "<) ")), text);
+}
+
 /* Each kernel's name, once a process, as a line of the file IMGTRAIN_EMU_LOG: the tests' list of
- * what was run. "(sum<256>)" is the kernel sum. */
+ * what was run. */
 static void log_name(const char *name)
 {
     const char *path = getenv("IMGTRAIN_EMU_LOG");
@@ -289,20 +296,28 @@ static void log_name(const char *name)
     }
     if (!path) return;
     char line[128];
-    name += strspn(name, "( ");
-    int length =
-        snprintf(line, sizeof line, "%.*s\n", static_cast<int>(strcspn(name, "<) ")), name);
+    kernel_name(line, sizeof line - 1, name);
+    strcat(line, "\n");
     int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (file < 0 || write(file, line, static_cast<size_t>(length)) != length) abort();
+    ssize_t length = static_cast<ssize_t>(strlen(line));
+    if (file < 0 || write(file, line, strlen(line)) != length) abort();
     close(file);
 }
 
-/* "(sum<256>)" is the kernel sum, which is that of `wanted`, up to a blank. */
-static bool is_kernel(const char *name, const char *wanted)
+static void (*heard_by)(const char *kernel);
+
+void emu_on_launch(void (*hear)(const char *kernel))
 {
-    name += strspn(name, "( ");
-    size_t length = strcspn(name, "<) ");
-    return wanted && strncmp(name, wanted, length) == 0 && strchr(" ", wanted[length]) != NULL;
+    heard_by = hear;
+}
+
+static bool is_kernel(const char *text, const char *wanted)
+{
+    char name[128];
+    if (!wanted) return false;
+    kernel_name(name, sizeof name, text);
+    size_t length = strlen(name);
+    return strncmp(name, wanted, length) == 0 && strchr(" ", wanted[length]) != NULL;
 }
 
 static const char *spoilt; /* by emu_spoil */
@@ -328,6 +343,11 @@ bool emu_launch_accepted(const struct emu_grid *g, cudaStream_t stream)
 {
     static long long launches;
     log_name(g->name);
+    if (heard_by) {
+        char name[128];
+        kernel_name(name, sizeof name, g->name);
+        heard_by(name);
+    }
     if (emu_call() != cudaSuccess) return false;
     launches++;
     if (launches == emu_settings()->lose || is_crash(g)) emu_lose();

@@ -28,6 +28,9 @@ void emu_fail_alloc(int from_now);
  * it; also to be asked for as spoil=KERNEL. */
 void emu_spoil(const char *kernel);
 
+/* Called with the name of each kernel, "point_f32", when it is launched; NULL: nobody is. */
+void emu_on_launch(void (*hear)(const char *kernel));
+
 /* Calls so far of the kind that oom_call, fail_call and lose_call count (emu_runtime.h). */
 long long emu_calls(void);
 
