@@ -255,6 +255,16 @@ START_TEST(captures_forbid_what_cuda_forbids)
 }
 END_TEST
 
+START_TEST(blocks_have_room)
+{
+    ck_assert(emu_block_fits(64, 1024, 0) && !emu_block_fits(65, 1024, 0));
+    ck_assert(emu_block_fits(255, 256, 0) && !emu_block_fits(255, 257, 0));
+    ck_assert(emu_block_fits(16, 32, 48 << 10) && !emu_block_fits(16, 32, (48 << 10) + 1));
+    ck_assert_int_eq(emu_test_launch(256), 0);
+    ck_assert_int_eq(emu_test_launch(512), 701); /* cudaErrorLaunchOutOfResources */
+}
+END_TEST
+
 START_TEST(tensor_cores)
 {
     ck_assert(emu_test_mma() == 0); /* whole numbers: exact */
@@ -290,6 +300,7 @@ Suite *cuda_emu_suite(void)
     tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
     tcase_add_test(tests, graphs_must_be_joined);
     tcase_add_test(tests, captures_forbid_what_cuda_forbids);
+    tcase_add_test(tests, blocks_have_room);
     tcase_add_test(tests, tensor_cores);
     tcase_add_test(tests, short_floats);
     suite_add_tcase(suite, tests);

@@ -311,6 +311,41 @@ void emu_on_launch(void (*hear)(const char *kernel))
     heard_by = hear;
 }
 
+/* ---- registers and shared memory of a block ---- */
+
+bool emu_block_fits(int registers, int threads, size_t shared_bytes)
+{
+    enum {
+        QUARTER = 16384,
+        UNIT = 256
+    }; /* registers: of a quarter of a multiprocessor, at a time */
+    int warps = (threads + 31) / 32, of_warp = (registers * 32 + UNIT - 1) / UNIT * UNIT;
+    return (warps + 3) / 4 * of_warp <= QUARTER && shared_bytes <= 48 << 10;
+}
+
+static const struct {
+    const char *kernel;
+    int registers;
+    size_t shared_bytes;
+} limits[] = {
+#define KERNEL_LIMIT(kernel, registers, shared_bytes) {#kernel, registers, shared_bytes},
+#include "kernel_limits.h"
+#undef KERNEL_LIMIT
+};
+
+/* By what nvcc says of its kernel; of one that is not in the list, nothing is known. */
+static bool grid_fits(const struct emu_grid *g)
+{
+    char name[128];
+    kernel_name(name, sizeof name, g->name);
+    for (const auto &one : limits)
+        if (strcmp(one.kernel, name) == 0)
+            return emu_block_fits(one.registers,
+                                  static_cast<int>(g->block.x * g->block.y * g->block.z),
+                                  one.shared_bytes + g->shared_bytes);
+    return true;
+}
+
 static bool is_kernel(const char *text, const char *wanted)
 {
     char name[128];
@@ -358,6 +393,7 @@ bool emu_launch_accepted(const struct emu_grid *g, cudaStream_t stream)
         n->x > 2147483647u || n->y > emu_settings()->high || n->z > emu_settings()->high)
         error = cudaErrorInvalidConfiguration;
     if (g->shared_bytes > shared_allowed(g->kernel)) error = cudaErrorInvalidValue;
+    if (error == cudaSuccess && !grid_fits(g)) error = cudaErrorLaunchOutOfResources;
     if (launches == emu_settings()->fail_launch) error = cudaErrorLaunchOutOfResources;
     if (error == cudaSuccess) emu_counting(stream)->launches++;
     return emu_error(error) == cudaSuccess;

@@ -31,6 +31,9 @@ void emu_spoil(const char *kernel);
 /* Called with the name of each kernel, "point_f32", when it is launched; NULL: nobody is. */
 void emu_on_launch(void (*hear)(const char *kernel));
 
+/* Has every GPU from sm_75 on room for a block: registers of a thread, shared memory in all? */
+bool emu_block_fits(int registers, int threads, size_t shared_bytes);
+
 /* Calls so far of the kind that oom_call, fail_call and lose_call count (emu_runtime.h). */
 long long emu_calls(void);
 

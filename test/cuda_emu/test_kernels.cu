@@ -68,6 +68,17 @@ void emu_test_uninitialised(uint32_t found[4])
     cudaFree(never);
 }
 
+static __global__ void emu_large_kernel(int *nothing)
+{
+    (void)nothing;
+}
+
+int emu_test_launch(unsigned threads)
+{
+    emu_launch("emu_large_kernel", emu_large_kernel, 1, threads, 0, (cudaStream_t)0, (int *)NULL);
+    return (int)cudaGetLastError();
+}
+
 /* ---- sums ---- */
 static __global__ void sum_kernel(unsigned *total, unsigned *votes, unsigned n)
 {

@@ -32,6 +32,9 @@ void emu_test_fault(enum emu_fault_kind kind);
  * shared array that no code writes. */
 void emu_test_uninitialised(uint32_t found[4]);
 
+/* The error of launching a kernel of 200 registers (kernel_limits.h) with so many threads. */
+int emu_test_launch(unsigned threads);
+
 /* Sum of 0..n-1 by shared memory, barriers, shuffles, votes and atomics; in turns over `blocks`. */
 unsigned emu_test_sum(unsigned n, unsigned block);
 
