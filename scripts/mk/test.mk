@@ -46,7 +46,7 @@ coverage: # which lines and branches of src the tests run, by folder: an hour; S
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
-	@IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan || echo "torture failed: likewise"
+	@IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan looks || echo "torture failed: likewise"
 	@scripts/coverage.py $(B) $(COMMON)
 
 # CASES=1000: of each row and task, evenly among all.
