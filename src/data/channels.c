@@ -12,6 +12,9 @@
 /* Of 255, as 16 bits and floats have them too. */
 static const float ALPHA_BELOW = (CHANNELS_ALPHA_BELOW - 0.5f) / 255.0f, GREY_SPREAD = 1.5f / 255;
 
+/* Images between two looks whether a stop is wanted. */
+enum { LOOK_MOST = 1024 };
+
 int channels_count(enum dataset_channels channels)
 {
     static const int counts[] = {
@@ -125,8 +128,8 @@ static bool channels_are_wanted(const struct channels_file *file, bool alpha)
            (alpha ? file->channels == 2 || file->channels == 4 : file->channels >= 3);
 }
 
-/* Decodes the next images that may have alpha (or colours), as many as there are threads, from
- * *next on. False: there are no more. */
+/* Decodes the next images that may have alpha (or colours) from *next on: a quarter more than were
+ * looked at so far, as all are counted anew each time. *found false: there are none. */
 static int channels_decode_some(struct channels_work *work, int *next, bool alpha, bool *found)
 {
     if (work->options->stop_requested && work->options->stop_requested())
@@ -135,7 +138,7 @@ static int channels_decode_some(struct channels_work *work, int *next, bool alph
         ++*next;
     *found = *next < work->scan->count;
     if (!*found) return OK;
-    int count = threads_count();
+    int count = threads_count() + (*next < 4 * LOOK_MOST ? *next / 4 : LOOK_MOST);
     if (count > work->scan->count - *next) count = work->scan->count - *next;
     work->first = *next;
     threads_for(count, 1, channels_decode, work);
