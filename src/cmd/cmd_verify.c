@@ -13,6 +13,7 @@
 #include "store/tensor_range.h"
 #include "video/video.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static int verify_stored_config(const struct store_file *file)
     if (!text) return OK;
     int code = config_load_text(&config, store_path(file), text, strlen(text), 0, NULL);
     config_free(config);
-    return code < 0 ? fail_within(ERR_DATA, "%s: the config in it", store_path(file)) : OK;
+    return code == ERR_CONFIG ? fail_within(ERR_DATA, "%s: the config in it", store_path(file))
+                              : code;
 }
 
 /* step, run: what it must say of itself; -1 and NULL: anything. */
@@ -129,7 +131,10 @@ static int verify_lines(const char *path, struct verify_note *note)
         *end = 0;
         cJSON *json = json_parse((const char *)text + at, length, &fault);
         lines++;
-        if (!cJSON_IsObject(json)) code = fail(ERR_DATA, "%s:%d is no JSON object", path, lines);
+        if (!json && errno == ENOMEM)
+            code = fail(ERR_SYSTEM, "%s: out of memory", path);
+        else if (!cJSON_IsObject(json))
+            code = fail(ERR_DATA, "%s:%d is no JSON object", path, lines);
         cJSON_Delete(json);
         at += length + 1;
     }
@@ -145,7 +150,7 @@ static int verify_config(const char *path, struct verify_note *note)
     int code = config_load(&config, path, 0, NULL);
     config_free(config);
     snprintf(note->text, sizeof note->text, "config");
-    return code < 0 ? fail_within(ERR_DATA, "%s", path) : OK;
+    return code == ERR_CONFIG ? fail_within(ERR_DATA, "%s", path) : code;
 }
 
 static bool verify_ends_with(const char *path, const char *ending)
@@ -201,7 +206,7 @@ static void verify_say(struct verify_report *report, const char *path, int code,
     } else if (code == OK) {
         printf("sound    %s: %s\n", path, text);
     } else { /* the message names the file */
-        printf("DAMAGED  %s\n", text);
+        printf("%s  %s\n", code == ERR_DATA ? "DAMAGED" : "NOT READ", text);
     }
 }
 
@@ -279,7 +284,10 @@ static int verify_folder(const struct verify_walk *walk, const char *path)
     return code < 0 ? code : OK;
 }
 
-/* *resume: the step that a resume goes on from; -1: none. */
+enum { VERIFY_NO_STEP = -1, VERIFY_UNKNOWN_STEP = -2 };
+
+/* *resume: the step that a resume goes on from. Only a damaged checkpoint is passed over: one that
+ * cannot be read may be the one that it takes. */
 static int verify_checkpoints(struct verify_report *report, const char *run_dir, int64_t *resume)
 {
     int64_t *steps = NULL;
@@ -293,7 +301,7 @@ static int verify_checkpoints(struct verify_report *report, const char *run_dir,
         run[strcspn(run, "\n")] = '\0';
     }
     free(id_path);
-    *resume = -1;
+    *resume = VERIFY_NO_STEP;
     int code = checkpoint_list(run_dir, &steps, &count);
     for (int i = 0; i < count && code == OK; i++) {
         struct verify_note note = {""};
@@ -303,7 +311,8 @@ static int verify_checkpoints(struct verify_report *report, const char *run_dir,
             break;
         }
         int found = verify_tensors(path, steps[i], run, &note);
-        if (found == OK && *resume < 0) *resume = steps[i];
+        if (*resume == VERIFY_NO_STEP && found != ERR_DATA)
+            *resume = found == OK ? steps[i] : VERIFY_UNKNOWN_STEP;
         verify_say(report, path, found, &note);
         free(path);
     }
@@ -344,7 +353,7 @@ static int verify_run(struct verify_report *report, const char *run_dir)
                rejected == 1 ? " was" : "s were");
     if (resume >= 0)
         printf("%s: a resume goes on from step %" PRId64 "\n", run_dir, resume);
-    else
+    else if (resume == VERIFY_NO_STEP)
         printf("%s: no checkpoint to resume from\n", run_dir);
     return OK;
 }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ cJSON *json_parse(const char *text, size_t bytes, size_t *at)
     const char *end = NULL;
     /* cJSON takes zeros for blanks */
     const char *zero = memchr(text, 0, bytes);
+    errno = 0;
     cJSON *root = zero ? NULL : cJSON_ParseWithLengthOpts(text, bytes + 1, &end, true);
     if (zero) end = zero;
     *at = end ? (size_t)(end - text) : 0;
@@ -24,6 +26,7 @@ int json_file_parse(cJSON **object, const char *path, const uint8_t *text, size_
     size_t at;
     *object = NULL;
     cJSON *root = json_parse((const char *)text, bytes, &at);
+    if (!root && errno == ENOMEM) return fail(ERR_SYSTEM, "%s: out of memory", path);
     if (!root) return fail(ERR_DATA, "%s: no JSON, or damaged: at byte %zu", path, at);
     if (!cJSON_IsObject(root)) {
         cJSON_Delete(root);

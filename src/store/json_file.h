@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 /* The value that all of a text is, of which text[bytes] is 0; NULL: it is none, or damaged at byte
- * *at. Owned: cJSON_Delete. */
+ * *at, or, where errno is ENOMEM, memory did not suffice. Owned: cJSON_Delete. */
 cJSON *json_parse(const char *text, size_t bytes, size_t *at);
-/* The object that a file is; `limit`: most bytes of it. ERR_INPUT, ERR_DATA, ERR_IO. Owned:
- * cJSON_Delete. */
+/* The object that a file is; `limit`: most bytes of it. ERR_INPUT, ERR_DATA, ERR_IO,
+ * ERR_SYSTEM. Owned: cJSON_Delete. */
 int json_file_read(cJSON **object, const char *path, size_t limit);
 /* Likewise, of a text that file_read has read already. */
 int json_file_parse(cJSON **object, const char *path, const uint8_t *text, size_t bytes);

@@ -380,6 +380,8 @@ def case_looks(work, case):
     work.must_end(done, FINISHED, *ORDERLY)
     if digest_of(work.half) != before:
         raise Wrong('it has changed the run')
+    if kind == 'malloc' and 'DAMAGED' in done.stdout:
+        raise Wrong('says: %s' % done.stdout)
 
 
 # ---- damaged checkpoints ----
