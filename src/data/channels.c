@@ -7,6 +7,7 @@
 #include "image/image.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Of 255, as 16 bits and floats have them too. */
@@ -50,7 +51,8 @@ struct channels_work {
     const struct scan *scan;
     struct channels_file *files;
     int first;
-    int failed; /* for want of memory */
+    int code; /* of the first failure that says nothing about the image, with its message */
+    char message[256];
 };
 
 static bool pixel_has_colour(const struct image *image, size_t at)
@@ -76,7 +78,21 @@ static void channels_examine(struct channels_file *file, const struct image *ima
     }
 }
 
-/* What is not readable is left out, as it will be by dataset_build. */
+/* What is not readable is left out, as it will be by dataset_build, but not for want of memory or
+ * because the disk fails: the choice would be another one than a moment later. */
+static void channels_note(struct channels_work *work, int code)
+{
+    if (code != ERR_SYSTEM && code != ERR_IO) return;
+    if (__atomic_exchange_n(&work->code, code, __ATOMIC_RELAXED) != OK) return;
+    snprintf(work->message, sizeof work->message, "%s", error_message());
+}
+
+/* Once all threads are done. */
+static int channels_check(const struct channels_work *work)
+{
+    return work->code < 0 ? fail(work->code, "%s", work->message) : OK;
+}
+
 static void channels_decode(void *context, int64_t from, int64_t to)
 {
     struct channels_work *work = context;
@@ -87,7 +103,7 @@ static void channels_decode(void *context, int64_t from, int64_t to)
         char *path = path_join(work->options->folder, work->scan->files[work->first + i].name);
         int code = path ? image_load(&image, path) : ERR_SYSTEM;
         if (code == OK) channels_examine(file, &image);
-        if (code == ERR_SYSTEM) __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
+        channels_note(work, code);
         if (code < 0) file->channels = 0;
         file->decoded = true;
         image_free(&image);
@@ -103,7 +119,7 @@ static void channels_probe(void *context, int64_t from, int64_t to)
         enum sample_type type;
         char *path = path_join(work->options->folder, work->scan->files[i].name);
         int code = path ? image_probe(path, &width, &height, &channels, &type) : ERR_SYSTEM;
-        if (code == ERR_SYSTEM) __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
+        channels_note(work, code);
         work->files[i].channels = code == OK ? channels : 0;
         free(path);
     }
@@ -143,7 +159,7 @@ static int channels_decode_some(struct channels_work *work, int *next, bool alph
     work->first = *next;
     threads_for(count, 1, channels_decode, work);
     *next += count;
-    return work->failed ? fail(ERR_SYSTEM, "out of memory for the images") : OK;
+    return channels_check(work);
 }
 
 static int channels_have_alpha(struct channels_work *work, bool *have)
@@ -178,7 +194,7 @@ static int channels_find(struct channels_work *work, enum dataset_channels *chan
     bool alpha, grey = false;
     int readable, with, more;
     threads_for(work->scan->count, 1, channels_probe, work);
-    if (work->failed) return fail(ERR_SYSTEM, "out of memory for the images");
+    TRY(channels_check(work));
     TRY(channels_have_alpha(work, &alpha));
     if (!alpha) TRY(channels_are_grey(work, &grey));
     channels_tally(work, &readable, &with, &more);

@@ -16,7 +16,8 @@ const char *channels_name(enum dataset_channels channels); /* "rgb", ... */
 /* What AUTO is for these images: RGBA where at least half of those that can be read have a pixel
  * with alpha below CHANNELS_ALPHA_BELOW; else GREY where in all of them the channels of each pixel
  * differ by one of 255 at most; else RGB. Says so in a line. Images are decoded until it is known:
- * none whose file has no alpha to find it, few to find a colour. ERR_STOPPED, ERR_SYSTEM. */
+ * none whose file has no alpha to find it, few to find a colour. ERR_STOPPED, ERR_SYSTEM, ERR_IO.
+ */
 int channels_look(enum dataset_channels *channels, const struct dataset_options *options,
                   const struct scan *scan);
 
