@@ -55,6 +55,18 @@ for task in splat gan; do
     gan) agree 2e-2 loss_d loss_g r1 r2 score_real score_fake ;;
     esac
 done
+# latents that draw an image, a generator tuned to it, images of latents, of classes and of mixtures of these
+mkdir classes classes/a classes/b
+cp photos/[1-4].ppm classes/a
+cp photos/[5-8].ppm classes/b
+run 0 imgtrain train gan.yaml device=cpu data=classes labels=true max_steps=2 -o classed -q
+for device in cpu cuda; do
+    run 0 imgtrain project gan-cpu photos/1.ppm photos/2.ppm -o found-$device --steps 6 --candidates 8 --tune 2 --device $device
+    run 0 imgtrain sample found-$device/model.safetensors --latents found-$device/latents.npy --grid 2x1 --device cpu -o found-$device.ppm
+    run 0 imgtrain sample gan-cpu --latents found-cpu/latents.npy --truncation 0.7 --grid 2x1 --device $device -o latent-$device.ppm
+    run 0 imgtrain sample classed --seeds 3,4 --class 0:0.7,1:0.3 --grid 2x1 --device $device -o mixed-$device.ppm
+done
+for drawn in found latent mixed; do nearly_same $drawn-cpu.ppm $drawn-cuda.ppm; done
 # by cuDNN, where it is: a GPU's own, or what stands in for it in the emulator
 fake=$(dirname "$program")/fake_cudnn.so
 [ ! -e "$fake" ] || export IMGTRAIN_CUDNN="$fake"
