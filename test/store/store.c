@@ -132,6 +132,34 @@ END_TEST
 
 /* ---- damage ---- */
 
+START_TEST(numbers_of_metadata)
+{
+    static const char *const none[] = {"", " 1", "1x", "x", "99999999999999999999"};
+    struct store_writer *writer = sample();
+    ck_assert_int_eq(store_set(writer, "right", "-7"), OK);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(store_set(writer, (char[]){(char)('a' + i), 0}, none[i]), OK);
+    ck_assert_int_eq(store_write(writer, path, false), OK);
+    store_writer_free(writer);
+    struct store_file *file;
+    int64_t whole = 0;
+    double real = 0;
+    ck_assert_int_eq(store_open(&file, path), OK);
+    ck_assert_int_eq(store_get_int(file, "right", &whole), OK);
+    ck_assert_int_eq(store_get_double(file, "right", &real), OK);
+    ck_assert(whole == -7 && real == -7);
+    ck_assert_int_eq(store_get_int(file, "absent", &whole), ERR_DATA);
+    ck_assert_int_eq(store_get_double(file, "absent", &real), ERR_DATA);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(store_get_int(file, (char[]){(char)('a' + i), 0}, &whole), ERR_DATA);
+        int code = store_get_double(file, (char[]){(char)('a' + i), 0}, &real);
+        ck_assert_int_eq(code, i < 4 ? ERR_DATA : OK); /* which has room for the last */
+    }
+    ck_assert(whole == -7);
+    store_close(file);
+}
+END_TEST
+
 START_TEST(every_flipped_bit_is_seen)
 {
     uint8_t *data;
@@ -411,6 +439,7 @@ Suite *store_suite(void)
     tcase_add_test(tests, header_is_padded);
     tcase_add_test(tests, writer_refuses);
     tcase_add_test(tests, ranges);
+    tcase_add_test(tests, numbers_of_metadata);
     tcase_add_test(tests, every_flipped_bit_is_seen);
     tcase_add_test(tests, every_truncation_is_seen);
     tcase_add_test(tests, random_damage_is_seen);
