@@ -23,7 +23,7 @@ static char *item_text(const struct config *config, int index, bool json)
         free(value);
     }
     if (to) fputc(']', to);
-    if (!to || fclose(to) != 0) fail(ERR_SYSTEM, "out of memory");
+    if (!to || fclose(to) != 0 || !text) fail(ERR_SYSTEM, "out of memory");
     return text;
 }
 
@@ -72,7 +72,8 @@ int config_print_text(const struct config *config, char **text)
     FILE *to = open_memstream(text, &bytes);
     if (!to) return fail_errno(ERR_SYSTEM, "print the configuration");
     int code = config_print(config, to);
-    if (fclose(to) != 0 && code == OK) code = fail_errno(ERR_SYSTEM, "print the configuration");
+    if ((fclose(to) != 0 || !*text) && code == OK)
+        code = fail(ERR_SYSTEM, "print the configuration: out of memory");
     if (code < 0) {
         free(*text);
         *text = NULL;

@@ -278,7 +278,7 @@ static int batch_write_file(struct batch_report *b, const char *prefix, enum bat
     if (out && format == BATCH_CSV) batch_write_csv(out, b);
     if (out && format == BATCH_JSON) batch_write_json(out, b);
     if (out && format == BATCH_HTML) code = batch_write_html(out, b, slash ? slash + 1 : prefix);
-    if (out && fclose(out) != 0 && code == OK) code = fail(ERR_SYSTEM, "out of memory");
+    if (out && (fclose(out) != 0 || !text) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
     free(text);
     free(path);

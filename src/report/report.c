@@ -572,7 +572,7 @@ static int report_write_page(struct report *report, const char *output)
     html_begin(report->out, title);
     int code = report->count == 1 ? report_write_one(report) : report_write_several(report);
     html_end(report->out);
-    if (fclose(report->out) != 0 && code == OK) code = fail(ERR_SYSTEM, "out of memory");
+    if ((fclose(report->out) != 0 || !page) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_atomic_write_whole(output, page, bytes, false);
     free(page);
     return code;

@@ -106,7 +106,7 @@ static void page_replace(struct session *session, int status)
     char *path = run ? page_path(wanted, run) : NULL;
     FILE *out = path ? open_memstream(&text, &bytes) : NULL;
     if (out) page_write_all(&(struct metrics_page){out, session, run}, status);
-    int code = out && fclose(out) == 0 ? OK : fail(ERR_SYSTEM, "out of memory");
+    int code = out && fclose(out) == 0 && text ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
     if (code < 0) log_warning("prometheus: %s; not tried again, training goes on", error_message());
     session->page_failed = code < 0;

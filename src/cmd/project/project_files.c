@@ -85,7 +85,7 @@ static int write_text(const struct project *p, const char *name,
     FILE *to = open_memstream(&text, &bytes);
     int code = to && path ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) print(p, to);
-    if (to && fclose(to) != 0 && code == OK) code = fail(ERR_SYSTEM, "out of memory");
+    if (to && (fclose(to) != 0 || !text) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
     free(text);
     free(path);

@@ -231,6 +231,7 @@ int text_table_write(const struct text_table *table, const char *folder)
     write_tokenizer(table, out);
     fclose(out);
     out = NULL;
+    if (!text) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(file_atomic_write_whole(path, text, bytes, false));
     free(text);
     const char *word = table->kind == TEXT_BYTES ? end_word : none_word;
