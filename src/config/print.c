@@ -1,6 +1,7 @@
 /* The configuration as text: YAML that loads again, origins, help of a key, differences. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/version.h"
 #include "config/config_internal.h"
 
@@ -67,17 +68,16 @@ int config_print(const struct config *config, FILE *to)
 
 int config_print_text(const struct config *config, char **text)
 {
-    size_t bytes;
+    struct printed_text printed;
     *text = NULL;
-    FILE *to = open_memstream(text, &bytes);
-    if (!to) return fail_errno(ERR_SYSTEM, "print the configuration");
-    int code = config_print(config, to);
-    if ((fclose(to) != 0 || !*text) && code == OK)
-        code = fail(ERR_SYSTEM, "print the configuration: out of memory");
-    if (code < 0) {
-        free(*text);
-        *text = NULL;
-    }
+    FILE *to = printed_text_open(&printed);
+    if (!to) return ERR_SYSTEM;
+    int code = config_print(config, to), closed = printed_text_close(&printed, to);
+    if (code == OK) code = closed;
+    if (code == OK)
+        *text = printed.text;
+    else
+        free(printed.text);
     return code;
 }
 

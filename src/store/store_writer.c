@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "base/file_atomic.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "store/safetensors.h"
 #include "store/store_header.h"
@@ -205,17 +206,20 @@ static void put_tensors(FILE *out, const struct store_writer *writer)
 /* Makes the 8 bytes of length and the JSON, padded so that the data begins 8-aligned. */
 static int make_header(const struct store_writer *writer, char **header, size_t *bytes)
 {
+    struct printed_text text;
     *header = NULL;
-    FILE *out = open_memstream(header, bytes);
-    if (!out) return fail(ERR_SYSTEM, "out of memory");
+    FILE *out = printed_text_open(&text);
+    if (!out) return ERR_SYSTEM;
     fwrite("\0\0\0\0\0\0\0\0", 1, 8, out);
     put_metadata(out, writer);
     put_tensors(out, writer);
     fputc('}', out);
-    for (long end = ftell(out); end % 8 != 0; end++)
+    fflush(out);
+    for (size_t end = text.bytes; end % 8 != 0; end++)
         fputc(' ', out);
-    bool broken = ferror(out) != 0;
-    if (fclose(out) != 0 || broken || !*header) return fail(ERR_SYSTEM, "out of memory");
+    TRY(printed_text_close(&text, out));
+    *header = text.text;
+    *bytes = text.bytes;
     uint64_t length = *bytes - 8;
     if (length > STORE_HEADER_MAX)
         return fail(ERR_INTERNAL, "a safetensors header of more than 16 MiB");
