@@ -15,17 +15,23 @@ static char *item_text(const struct config *config, int index, bool json)
     const struct config_row *row = config_row(index);
     const struct config_item *item = &config->state->items[index];
     if (config_row_is_list(row) || item->count == 1) return config_value_text(config, row, json);
-    char *text = NULL;
-    size_t bytes;
-    FILE *to = open_memstream(&text, &bytes);
-    for (int i = 0; to && i < item->count; i++) {
+    struct printed_text printed;
+    FILE *to = printed_text_open(&printed);
+    bool whole = to;
+    for (int i = 0; whole && i < item->count; i++) {
         char *value = config_value_quote(row, item->texts[i], json);
+        whole = value;
         if (value) fprintf(to, "%s%s", i ? ", " : "[", value);
         free(value);
     }
-    if (to) fputc(']', to);
-    if (!to || fclose(to) != 0 || !text) fail(ERR_SYSTEM, "out of memory");
-    return text;
+    if (!to) return NULL;
+    fputc(']', to);
+    if (printed_text_close(&printed, to) < 0) return NULL;
+    if (!whole) {
+        free(printed.text);
+        return NULL;
+    }
+    return printed.text;
 }
 
 /* Of two ways to say the same the total is printed, unless it differs within a batch. */

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "config/config.h"
 #include "report/html.h"
@@ -269,18 +270,18 @@ enum batch_format { BATCH_CSV, BATCH_JSON, BATCH_HTML, BATCH_FORMATS };
 static int batch_write_file(struct batch_report *b, const char *prefix, enum batch_format format)
 {
     static const char *const endings[BATCH_FORMATS] = {"csv", "json", "html"};
-    char *text = NULL, *path = string_format("%s.%s", prefix, endings[format]);
+    struct printed_text printed = {.text = NULL};
+    char *path = string_format("%s.%s", prefix, endings[format]);
     const char *slash = strrchr(prefix, '/');
-    size_t bytes = 0;
-    int code = OK;
-    FILE *out = path ? open_memstream(&text, &bytes) : NULL;
-    if (!out) code = fail(ERR_SYSTEM, "out of memory");
+    FILE *out = path ? printed_text_open(&printed) : NULL;
+    int code = out ? OK : ERR_SYSTEM;
     if (out && format == BATCH_CSV) batch_write_csv(out, b);
     if (out && format == BATCH_JSON) batch_write_json(out, b);
     if (out && format == BATCH_HTML) code = batch_write_html(out, b, slash ? slash + 1 : prefix);
-    if (out && (fclose(out) != 0 || !text) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
-    free(text);
+    int closed = out ? printed_text_close(&printed, out) : OK;
+    if (code == OK) code = closed;
+    if (code == OK) code = file_atomic_write_whole(path, printed.text, printed.bytes, false);
+    free(printed.text);
     free(path);
     return code;
 }

@@ -561,10 +561,10 @@ static int report_write_several(const struct report *report)
 
 static int report_write_page(struct report *report, const char *output)
 {
-    char *page = NULL, title[160];
-    size_t bytes = 0;
-    report->out = open_memstream(&page, &bytes);
-    if (!report->out) return fail(ERR_SYSTEM, "out of memory");
+    struct printed_text page;
+    char title[160];
+    report->out = printed_text_open(&page);
+    if (!report->out) return ERR_SYSTEM;
     if (report->count == 1)
         snprintf(title, sizeof title, "%.100s: imgtrain", report->stories[0].name);
     else
@@ -572,9 +572,10 @@ static int report_write_page(struct report *report, const char *output)
     html_begin(report->out, title);
     int code = report->count == 1 ? report_write_one(report) : report_write_several(report);
     html_end(report->out);
-    if ((fclose(report->out) != 0 || !page) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = file_atomic_write_whole(output, page, bytes, false);
-    free(page);
+    int closed = printed_text_close(&page, report->out);
+    if (code == OK) code = closed;
+    if (code == OK) code = file_atomic_write_whole(output, page.text, page.bytes, false);
+    free(page.text);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "config/config.h"
@@ -99,18 +100,17 @@ static char *page_path(const char *wanted, const char *run)
 static void page_replace(struct session *session, int status)
 {
     const char *wanted = session->config->prometheus;
-    char *text = NULL;
-    size_t bytes = 0;
+    struct printed_text page = {.text = NULL};
     if (!*wanted || session->page_failed) return;
     char *run = file_folder_name(session->folder.path);
     char *path = run ? page_path(wanted, run) : NULL;
-    FILE *out = path ? open_memstream(&text, &bytes) : NULL;
+    FILE *out = path ? printed_text_open(&page) : NULL;
     if (out) page_write_all(&(struct metrics_page){out, session, run}, status);
-    int code = out && fclose(out) == 0 && text ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
+    int code = out ? printed_text_close(&page, out) : ERR_SYSTEM;
+    if (code == OK) code = file_atomic_write_whole(path, page.text, page.bytes, false);
     if (code < 0) log_warning("prometheus: %s; not tried again, training goes on", error_message());
     session->page_failed = code < 0;
-    free(text);
+    free(page.text);
     free(path);
     free(run);
 }

@@ -1,6 +1,7 @@
 #include "run/process_log.h"
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "base/version.h"
 #include "device/device.h"
@@ -48,38 +49,37 @@ static void process_log_write_machine(FILE *out, const struct session *session)
     fprintf(out, ", \"total\": %" PRId64, session->total);
 }
 
-static void process_log_add(struct session *session, FILE *out, char **line, size_t *bytes)
+static void process_log_add(struct session *session, FILE *out, struct printed_text *line)
 {
     fputs("}\n", out);
-    if (fclose(out) == 0) line_file_add(&session->process_lines, *line, *bytes);
-    free(*line);
+    if (printed_text_close(line, out) < 0) return;
+    line_file_add(&session->process_lines, line->text, line->bytes);
+    free(line->text);
 }
 
 int process_log_begin(struct session *session)
 {
-    char *line = NULL;
-    size_t bytes = 0;
+    struct printed_text line;
     if (session->process_lines.fd >= 0) return OK;
     TRY(line_file_open(&session->process_lines, session->folder.path, "processes.jsonl", INT64_MAX,
                        false));
-    FILE *out = open_memstream(&line, &bytes);
+    FILE *out = printed_text_open(&line);
     if (!out) return OK;
     process_log_write_head(out, session, "start");
     process_log_write_machine(out, session);
-    process_log_add(session, out, &line, &bytes);
+    process_log_add(session, out, &line);
     return OK;
 }
 
 void process_log_end(struct session *session, int code)
 {
-    char *line = NULL;
-    size_t bytes = 0;
-    FILE *out = session->process_lines.fd >= 0 ? open_memstream(&line, &bytes) : NULL;
+    struct printed_text line;
+    FILE *out = session->process_lines.fd >= 0 ? printed_text_open(&line) : NULL;
     if (out) {
         process_log_write_head(out, session, "end");
         fprintf(out, ", \"status\": %d", error_exit_status(code));
         if (code < 0) process_log_write_word(out, "message", error_message());
-        process_log_add(session, out, &line, &bytes);
+        process_log_add(session, out, &line);
     }
     line_file_close(&session->process_lines);
 }

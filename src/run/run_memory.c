@@ -236,13 +236,13 @@ static void write_line(FILE *out, const struct session *session, const char *rea
 
 void memory_log_change(struct session *session, const char *reason)
 {
-    char *line = NULL;
-    size_t bytes = 0;
-    FILE *out = session->memory_lines.fd >= 0 ? open_memstream(&line, &bytes) : NULL;
+    struct printed_text line;
+    FILE *out = session->memory_lines.fd >= 0 ? printed_text_open(&line) : NULL;
     if (!out) return;
     write_line(out, session, reason);
-    if (fclose(out) == 0) line_file_add(&session->memory_lines, line, bytes);
-    free(line);
+    if (printed_text_close(&line, out) < 0) return;
+    line_file_add(&session->memory_lines, line.text, line.bytes);
+    free(line.text);
 }
 
 /* ---- the ladder at work ---- */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "serve/serve_access.h"
 #include "serve/serve_page.h"
@@ -133,10 +134,13 @@ static void request_print(struct http_request *r, FILE *out)
 static enum MHD_Result request_print_answer(struct http_request *r)
 {
     struct serve_job *job = r->job;
-    FILE *out = open_memstream(&job->answer, &job->answer_bytes);
+    struct printed_text answer;
+    FILE *out = printed_text_open(&answer);
     if (!out) return MHD_NO;
     request_print(r, out);
-    if (fclose(out) != 0) return MHD_NO;
+    if (printed_text_close(&answer, out) < 0) return MHD_NO;
+    job->answer = answer.text;
+    job->answer_bytes = answer.bytes;
     job->status = 200;
     job->type = job->ask.endpoint == SERVE_MODELS    ? "application/json"
                 : job->ask.endpoint == SERVE_PAGE    ? "text/html; charset=utf-8"

@@ -1,6 +1,7 @@
 #include "serve/serve_job.h"
 
 #include "base/base64.h"
+#include "base/format.h"
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -80,7 +81,8 @@ static int job_print_images(const struct serve_job *job, FILE *out)
 
 static int job_print(struct serve_job *job)
 {
-    FILE *out = open_memstream(&job->answer, &job->answer_bytes);
+    struct printed_text answer;
+    FILE *out = printed_text_open(&answer);
     int printed = 0;
     if (!out) return -1;
     job->type = "application/json";
@@ -88,12 +90,14 @@ static int job_print(struct serve_job *job)
         job_print_error(job, out);
     else
         printed = job_print_images(job, out);
-    int failed = ferror(out);
-    if (fclose(out) == 0 && !failed && printed == 0) return 0;
-    free(job->answer);
-    job->answer = NULL;
-    job->answer_bytes = 0;
-    return -1;
+    if (printed_text_close(&answer, out) < 0) return -1;
+    if (printed < 0) {
+        free(answer.text);
+        return -1;
+    }
+    job->answer = answer.text;
+    job->answer_bytes = answer.bytes;
+    return 0;
 }
 
 void serve_job_answer(struct serve_job *job)

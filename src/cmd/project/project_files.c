@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/format.h"
 #include "cmd/project/project.h"
 #include "cmd/sample/sample_make.h"
 #include "image/image.h"
@@ -80,14 +81,16 @@ static int write_image(const struct project *p, const char *kind, int number, co
 static int write_text(const struct project *p, const char *name,
                       void (*print)(const struct project *p, FILE *to))
 {
-    char *text = NULL, *path = path_join(p->options->output, name);
-    size_t bytes;
-    FILE *to = open_memstream(&text, &bytes);
-    int code = to && path ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) print(p, to);
-    if (to && (fclose(to) != 0 || !text) && code == OK) code = fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
-    free(text);
+    struct printed_text printed = {.text = NULL};
+    char *path = path_join(p->options->output, name);
+    FILE *to = path ? printed_text_open(&printed) : NULL;
+    int code = to ? OK : ERR_SYSTEM;
+    if (to) {
+        print(p, to);
+        code = printed_text_close(&printed, to);
+    }
+    if (code == OK) code = file_atomic_write_whole(path, printed.text, printed.bytes, false);
+    free(printed.text);
     free(path);
     return code;
 }

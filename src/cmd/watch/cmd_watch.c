@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
@@ -65,10 +66,9 @@ static int watch_put_picture(struct watch *watch, FILE *out, const struct watch_
 static int watch_show(struct watch *watch, const struct watch_canvas *canvas,
                       const struct watch_area *place)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) return fail(ERR_SYSTEM, "out of memory");
+    struct printed_text screen;
+    FILE *out = printed_text_open(&screen);
+    if (!out) return ERR_SYSTEM;
     bool graphics =
         watch->terminal.graphics == GRAPHICS_KITTY || watch->terminal.graphics == GRAPHICS_SIXEL;
     bool anew = watch->clear || (graphics && !watch_same_picture(watch, place));
@@ -78,9 +78,10 @@ static int watch_show(struct watch *watch, const struct watch_canvas *canvas,
     int code = anew ? watch_put_picture(watch, out, place) : OK;
     fputs("\033[?2026l", out);
     watch->clear = false;
-    if (fclose(out) != 0 && code == OK) code = fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = file_write_all(STDOUT_FILENO, text, bytes, "the terminal");
-    free(text);
+    int closed = printed_text_close(&screen, out);
+    if (code == OK) code = closed;
+    if (code == OK) code = file_write_all(STDOUT_FILENO, screen.text, screen.bytes, "the terminal");
+    free(screen.text);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "base/parse_number.h"
 #include "base/utf8.h"
@@ -222,18 +223,15 @@ static void write_tokenizer(const struct text_table *table, FILE *out)
 
 int text_table_write(const struct text_table *table, const char *folder)
 {
+    struct printed_text table_text = {.text = NULL};
     char *text = NULL, *path = path_join(folder, "tokenizer.json");
     char *config = path_join(folder, "tokenizer_config.json");
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    int code = OK;
-    if (!path || !config || !out) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    FILE *out = path && config ? printed_text_open(&table_text) : NULL;
+    int code = out ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (!out) goto cleanup;
     write_tokenizer(table, out);
-    fclose(out);
-    out = NULL;
-    if (!text) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
-    TRY_CLEANUP(file_atomic_write_whole(path, text, bytes, false));
-    free(text);
+    TRY_CLEANUP(printed_text_close(&table_text, out));
+    TRY_CLEANUP(file_atomic_write_whole(path, table_text.text, table_text.bytes, false));
     const char *word = table->kind == TEXT_BYTES ? end_word : none_word;
     text = string_format("{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"pad_token\": "
                          "\"%s\",\n\"%s\": \"%s\", \"model_max_length\": %d,\n\"chat_template\": "
@@ -243,7 +241,7 @@ int text_table_write(const struct text_table *table, const char *folder)
     if (!text) TRY_CLEANUP(ERR_SYSTEM);
     TRY_CLEANUP(file_atomic_write_whole(config, text, strlen(text), false));
 cleanup:
-    if (out) fclose(out);
+    free(table_text.text);
     free(text);
     free(path);
     free(config);
