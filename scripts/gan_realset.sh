@@ -7,12 +7,15 @@
 #   imgtrain train cfgs/gan-16.yaml data=build/icons
 #   imgtrain train cfgs/gan-16.yaml data=build/icons labels=true
 #
+# They have alpha, and so do the samples; figures of src/gan/README.md are of them over white:
+# channels=rgb.
+#
 # Nothing is installed; a folder that is there already is left as it is. PACKAGE=name takes the
 # icons of another package.
 set -eu
 case "${1:-}" in
 -*)
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 64
     ;;
 esac
