@@ -23,6 +23,15 @@
 /* For a call that a test does not test, but needs: 0 or more, or the test ends with its message. */
 #define MUST(call) ck_assert_msg((call) >= 0, "%s: %s", #call, error_message())
 
+/* Whether a sanitizer watches addresses or threads. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#elif defined(__has_feature)
+enum { SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* A suite that cannot run here says so, and is counted as skipped. */
 void test_skip(const char *suite, const char *reason);
 

@@ -22,14 +22,6 @@
 
 Suite *threads_suite(void);
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 enum { MOST = 1000, PATIENCE = 200 };
 
 /* ---- items ---- */

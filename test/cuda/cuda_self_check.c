@@ -450,6 +450,11 @@ Suite *cuda_self_check_suite(void)
         tcase_add_test(tests, a_library_is_checked);
     }
     suite_add_tcase(suite, tests);
+    if (SANITIZED) { /* lists that a faulty kernel leaves lead beyond the ends of others */
+        test_skip("cuda_self_check any_kernel",
+                  "a sanitizer ends the process at what faults cause");
+        return suite;
+    }
     tests = tcase_create("any_kernel");
     tcase_add_test(tests, a_fault_in_any_kernel_is_found);
     suite_add_tcase(suite, tests);

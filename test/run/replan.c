@@ -18,14 +18,6 @@
 
 static const double MOST_SECONDS = 0.5; /* ten times what it takes where all is slow */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 struct moved {
     struct device *device;
     struct config *config;
