@@ -83,8 +83,7 @@ static void warn_once(struct line_file *file)
 void line_file_add(struct line_file *file, const char *line, size_t bytes)
 {
     if (file->fd < 0) return;
-    /* None: the C library had no memory for the text. realloc would free what is held. */
-    char *larger = bytes > 0 ? realloc(file->held, file->held_bytes + bytes) : NULL;
+    char *larger = realloc(file->held, file->held_bytes + bytes);
     if (!larger) {
         log_warning("%s lacks a line: out of memory", file->path);
         return;

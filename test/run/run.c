@@ -1,23 +1,5 @@
 /* The training loop around a toy task: whole runs, folders, full disks, divergence. */
-#include "run/metrics_file.h"
 #include "test/run/toy_run.h"
-
-/* A line for which there was no memory costs none of the others. */
-START_TEST(a_line_without_memory_is_left_out)
-{
-    struct line_file file;
-    log_set_level(LOG_ERROR);
-    ck_assert_int_eq(file_make_dirs(run_dir), OK);
-    ck_assert_int_eq(line_file_open(&file, run_dir, "lines.jsonl", INT64_MAX, false), OK);
-    line_file_add(&file, "{}\n", 3);
-    line_file_add(&file, NULL, 0);
-    line_file_add(&file, "[]\n", 3);
-    line_file_close(&file);
-    char *text = read_text(run_dir, "lines.jsonl");
-    ck_assert_str_eq(text, "{}\n[]\n");
-    free(text);
-}
-END_TEST
 
 START_TEST(a_whole_run_leaves_its_files)
 {
@@ -388,7 +370,6 @@ Suite *run_suite(void)
     Suite *suite = suite_create("run");
     TCase *tests = tcase_create("run");
     tcase_add_checked_fixture(tests, enter_folder, folder_remove);
-    tcase_add_test(tests, a_line_without_memory_is_left_out);
     tcase_add_test(tests, a_whole_run_leaves_its_files);
     tcase_add_test(tests, an_existing_folder_is_refused);
     tcase_add_test(tests, an_unwritable_place_is_refused);
