@@ -102,9 +102,6 @@ char *config_result_text(const char *text);
  * "IMGTRAIN_...", "command line"; NULL for an unknown key. Borrowed. */
 const char *config_origin(const struct config *config, const char *key);
 
-/* True when the user set `key` (in a file, the environment or the command line). */
-bool config_is_set(const struct config *config, const char *key);
-
 /* True when `key` has the value of default.yaml, whoever said so: a config.yaml says every key. */
 bool config_is_default(const struct config *config, const char *key);
 

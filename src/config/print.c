@@ -100,12 +100,6 @@ const char *config_origin(const struct config *config, const char *key)
     return !item ? NULL : item->origin ? item->origin : "default";
 }
 
-bool config_is_set(const struct config *config, const char *key)
-{
-    const struct config_item *item = find_item(config, key);
-    return item && item->origin;
-}
-
 bool config_is_default(const struct config *config, const char *key)
 {
     struct config *defaults;
