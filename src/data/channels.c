@@ -51,7 +51,8 @@ struct channels_work {
     const struct scan *scan;
     struct channels_file *files;
     int first;
-    int code; /* of the first failure that says nothing about the image, with its message */
+    bool alpha; /* what is looked for among those from there on; else colours */
+    int code;   /* of the first failure that says nothing about the image, with its message */
     char message[256];
 };
 
@@ -93,13 +94,20 @@ static int channels_check(const struct channels_work *work)
     return work->code < 0 ? fail(work->code, "%s", work->message) : OK;
 }
 
+/* By its header alone: which files are decoded must not depend on how many threads there are. */
+static bool channels_are_wanted(const struct channels_work *work, const struct channels_file *file)
+{
+    bool alpha = file->channels == 2 || file->channels == 4;
+    return !file->decoded && (work->alpha ? alpha : file->channels >= 3);
+}
+
 static void channels_decode(void *context, int64_t from, int64_t to)
 {
     struct channels_work *work = context;
     for (int64_t i = from; i < to; i++) {
         struct channels_file *file = &work->files[work->first + i];
         struct image image = {0};
-        if (file->decoded || file->channels == 0) continue;
+        if (!channels_are_wanted(work, file)) continue;
         char *path = path_join(work->options->folder, work->scan->files[work->first + i].name);
         int code = path ? image_load(&image, path) : ERR_SYSTEM;
         if (code == OK) channels_examine(file, &image);
@@ -138,19 +146,13 @@ static void channels_tally(const struct channels_work *work, int *readable, int 
     }
 }
 
-static bool channels_are_wanted(const struct channels_file *file, bool alpha)
-{
-    return !file->decoded &&
-           (alpha ? file->channels == 2 || file->channels == 4 : file->channels >= 3);
-}
-
 /* Decodes the next images that may have alpha (or colours) from *next on: a quarter more than were
  * looked at so far, as all are counted anew each time. *found false: there are none. */
-static int channels_decode_some(struct channels_work *work, int *next, bool alpha, bool *found)
+static int channels_decode_some(struct channels_work *work, int *next, bool *found)
 {
     if (work->options->stop_requested && work->options->stop_requested())
         return fail(ERR_STOPPED, "stopped while looking at the images");
-    while (*next < work->scan->count && !channels_are_wanted(&work->files[*next], alpha))
+    while (*next < work->scan->count && !channels_are_wanted(work, &work->files[*next]))
         ++*next;
     *found = *next < work->scan->count;
     if (!*found) return OK;
@@ -165,12 +167,13 @@ static int channels_decode_some(struct channels_work *work, int *next, bool alph
 static int channels_have_alpha(struct channels_work *work, bool *have)
 {
     bool found = true;
+    work->alpha = true;
     for (int next = 0; found;) {
         int readable, alpha, more;
         channels_tally(work, &readable, &alpha, &more);
         *have = readable > 0 && 2 * alpha >= readable;
         if (*have || 2 * (alpha + more) < readable) return OK;
-        TRY(channels_decode_some(work, &next, true, &found));
+        TRY(channels_decode_some(work, &next, &found));
     }
     return OK;
 }
@@ -179,12 +182,13 @@ static int channels_are_grey(struct channels_work *work, bool *grey)
 {
     bool found = true;
     int next = 0;
+    work->alpha = false;
     *grey = true;
     while (found) {
         for (int i = 0; i < work->scan->count; i++)
             if (work->files[i].colour) *grey = false;
         if (!*grey) return OK;
-        TRY(channels_decode_some(work, &next, false, &found));
+        TRY(channels_decode_some(work, &next, &found));
     }
     return OK;
 }

@@ -1,4 +1,5 @@
 /* What the channels of a data set are, and what its cache remembers of it. */
+#include "base/threads.h"
 #include "data/cache_format.h"
 #include "data/channels.h"
 #include "test/data/data_folder.h"
@@ -36,6 +37,25 @@ START_TEST(rgba_where_half_have_alpha)
     ck_assert_int_eq(chosen(&options), 3);
     ck_assert_int_eq(truncate(in_folder("e.png"), 40), 0);
     ck_assert_int_eq(chosen(&options), 4);
+}
+END_TEST
+
+/* A file without alpha counts by its header, broken or not: it is not decoded for that, whichever
+ * threads would have the time. */
+START_TEST(a_choice_does_not_depend_on_threads)
+{
+    struct dataset_options options = auto_options();
+    draw("a.png", 5, 5, 4, clear);
+    draw("b.png", 5, 5, 3, red);
+    draw("c.png", 5, 5, 4, border);
+    draw("d.png", 5, 5, 3, red);
+    ck_assert_int_eq(truncate(in_folder("b.png"), 45), 0);
+    ck_assert_int_eq(truncate(in_folder("d.png"), 45), 0);
+    for (int threads = 1; threads <= 8; threads *= 8) {
+        threads_set(threads);
+        snprintf(cache, sizeof cache, "%s/.cache%d", folder, threads);
+        ck_assert_int_eq(chosen(&options), 3);
+    }
 }
 END_TEST
 
@@ -193,6 +213,7 @@ Suite *channels_test_suite(void)
     TCase *c = tcase_create("channels");
     tcase_add_checked_fixture(c, enter_folder, folder_remove);
     tcase_add_test(c, rgba_where_half_have_alpha);
+    tcase_add_test(c, a_choice_does_not_depend_on_threads);
     tcase_add_test(c, grey_where_all_are_grey);
     tcase_add_test(c, pixels_are_as_they_are_chosen);
     tcase_add_test(c, edges_keep_their_colour);
