@@ -98,7 +98,8 @@ making_video() {
         sleep 0.02
         tries=$((tries + 1))
     done
-    maker=$(awk -v parent=$pid '$4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+    # others end meanwhile: awk would stop at the first file that is gone
+    maker=$(cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent=$pid '$4 == parent { print $1 }')
 }
 ended() {
     wait $pid
