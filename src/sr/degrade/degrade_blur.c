@@ -65,19 +65,26 @@ size_t degrade_blur_floats(int w, int size)
     return degrade_copies_floats(w, size) + degrade_sums_stride(w, size) * sums;
 }
 
+/* A row's mirrored border. */
+static void degrade_pad_row(float *inner, int w, int half)
+{
+    for (int x = 1; x <= half; x++) {
+        memcpy(inner - 3 * (ptrdiff_t)x, inner + 3 * (ptrdiff_t)resampling_reflected(-x, w),
+               3 * sizeof *inner);
+        memcpy(inner + 3 * (ptrdiff_t)(w - 1 + x),
+               inner + 3 * (ptrdiff_t)resampling_reflected(w - 1 + x, w), 3 * sizeof *inner);
+    }
+}
+
 /* Rows first .. first + count - 1, which may lie beyond the border. */
 static void degrade_pad(float *to, const float *in, int w, int h, int first, int count, int half)
 {
-    size_t row = (size_t)w * 3, rest = degrade_stride(w, 2 * half + 1) - row - 6 * (size_t)half;
-    for (int y = first; y < first + count; y++, to += rest) {
-        const float *from = in + (size_t)resampling_reflected(y, h) * row;
-        for (int x = -half; x < 0; x++, to += 3)
-            memcpy(to, from + (size_t)resampling_reflected(x, w) * 3, 3 * sizeof *to);
-        memcpy(to, from, row * sizeof *to);
-        to += row;
-        for (int x = w; x < w + half; x++, to += 3)
-            memcpy(to, from + (size_t)resampling_reflected(x, w) * 3, 3 * sizeof *to);
-        memset(to, 0, rest * sizeof *to); /* what fills the last vector up */
+    size_t row = (size_t)w * 3, border = 3 * (size_t)half;
+    size_t stride = degrade_stride(w, 2 * half + 1), used = row + 2 * border;
+    for (int y = first; y < first + count; y++, to += stride) {
+        memcpy(to + border, in + (size_t)resampling_reflected(y, h) * row, row * sizeof *to);
+        degrade_pad_row(to + border, w, half);
+        memset(to + used, 0, (stride - used) * sizeof *to); /* what fills the last vector up */
     }
 }
 
@@ -123,17 +130,6 @@ static bool kernel_parts_find(struct kernel_parts *parts, const float *kernel, i
     return false;
 }
 
-/* A row's mirrored border. */
-static void degrade_pad_row(float *inner, int w, int half)
-{
-    for (int x = 1; x <= half; x++) {
-        memcpy(inner - 3 * (ptrdiff_t)x, inner + 3 * (ptrdiff_t)resampling_reflected(-x, w),
-               3 * sizeof *inner);
-        memcpy(inner + 3 * (ptrdiff_t)(w - 1 + x),
-               inner + 3 * (ptrdiff_t)resampling_reflected(w - 1 + x, w), 3 * sizeof *inner);
-    }
-}
-
 /* The rows that one of the result depends on: `taps` of them, one behind the other; what they count
  * for in each part of the kernel, `apart` floats from part to part. */
 struct blurred_row {
@@ -149,9 +145,7 @@ static float *sums_of(float *sums, int w, int size, int part, int y)
     return sums + border + (size_t)(part * BAND + y) * degrade_sums_stride(w, size);
 }
 
-/* Along columns, a few of them at a time, so that what several rows and parts read is read from
- * near.
- */
+/* Along columns, a few of them at a time: what several rows and parts read is read from near. */
 static void blur_columns(float *sums, const struct blurred_row *rows, int count, int w,
                          const struct kernel_parts *parts, int size)
 {
@@ -178,22 +172,16 @@ static void blur_across(float *to, float *sums, int y, int w, const struct kerne
     }
 }
 
-/* Rows first .. first + count - 1, which may lie beyond the border. */
-static void degrade_mirror_rows(float *to, const float *in, int w, int h, int first, int count)
-{
-    size_t row = (size_t)w * 3;
-    for (int y = 0; y < count; y++)
-        memcpy(to + (size_t)y * row, in + (size_t)resampling_reflected(first + y, h) * row,
-               row * sizeof *to);
-}
-
 /* Rows first .. first + count - 1: where they are, or copied into memory where some lie beyond the
  * border. */
 static const float *degrade_rows_at(const float *in, int w, int h, int first, int count,
                                     float *memory)
 {
-    if (first >= 0 && first + count <= h) return in + (size_t)first * (size_t)w * 3;
-    degrade_mirror_rows(memory, in, w, h, first, count);
+    size_t row = (size_t)w * 3;
+    if (first >= 0 && first + count <= h) return in + (size_t)first * row;
+    for (int y = 0; y < count; y++)
+        memcpy(memory + (size_t)y * row, in + (size_t)resampling_reflected(first + y, h) * row,
+               row * sizeof *memory);
     return memory;
 }
 
@@ -299,6 +287,7 @@ static void blur_taps(float *weights, const float *taps, int count, const float 
         weights[i] = (float)sum;
     }
 }
+
 struct blur_resize {
     const struct kernel_parts *parts;
     struct degrade_columns columns;
@@ -335,18 +324,17 @@ bool degrade_blur_resize(float *out, int out_w, int out_h, const float *in, int 
                             .w = w,
                             .size = size};
     size_t apart = TAPS_MOST + (size_t)size;
+    float *copies = memory + room.rows; /* room for those of one row of the result */
     for (int y = 0; y < out_h; y++) {
         struct degrade_taps taps = degrade_taps_of(mode, y, h, out_h, memory + room.taps);
         int first = taps.first - size / 2, all = taps.count + size - 1;
-        bool is_inside = first >= 0 && first + all <= h;
-        if (!is_inside && b.count > 0) blur_resize_band(&b); /* copied rows are there once */
+        const float *from = degrade_rows_at(in, w, h, first, all, copies);
         float *weights = memory + room.weights + (size_t)b.count * (size_t)parts.count * apart;
         for (int p = 0; p < parts.count; p++)
             blur_taps(weights + (size_t)p * apart, memory + room.taps, taps.count, parts.column[p],
                       size);
-        b.rows[b.count++] = (struct blurred_row){
-            degrade_rows_at(in, w, h, first, all, memory + room.rows), weights, apart, all};
-        if (!is_inside || b.count == BAND || y + 1 == out_h) blur_resize_band(&b);
+        b.rows[b.count++] = (struct blurred_row){from, weights, apart, all};
+        if (from == copies || b.count == BAND || y + 1 == out_h) blur_resize_band(&b);
     }
     return true;
 }
