@@ -34,6 +34,22 @@ static const char *type_name(const struct config_row *row)
     return names[row->type];
 }
 
+/* Reads one UTF-8 character; 0 for bytes that are none. *length: its bytes. */
+static uint32_t config_value_decode(const char *s, size_t *length)
+{
+    static const unsigned char first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    *length = utf8_length(s, 4); /* no byte behind the end is looked at: it ends with 0 */
+    uint32_t c = (unsigned char)s[0] & first_bits[*length];
+    for (size_t i = 1; i < *length; i++)
+        c = c << 6 | ((unsigned char)s[i] & 0x3Fu);
+    return c;
+}
+
+static bool is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7F && c < 0xA0);
+}
+
 char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
 {
     size_t n = strnlen(text, CONFIG_SHOWN_BYTES);
@@ -42,12 +58,10 @@ char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
     while (cut && n && ((unsigned char)text[n] & 0xC0) == 0x80)
         n--; /* not through the middle of a UTF-8 character */
     for (size_t i = 0, length; i < n; i += length) {
-        const unsigned char *at = (const unsigned char *)text + i;
-        bool sound = (length = utf8_length(text + i, n - i)) > 0;
-        bool control = *at < 0x20 || *at == 0x7F || (*at == 0xC2 && at[1] < 0xA0);
-        if (!sound) length = 1;
-        if (sound && !control)
-            memcpy(shown + i, at, length);
+        bool kept = !is_control(config_value_decode(text + i, &length));
+        if (length == 0) length = 1;
+        if (kept)
+            memcpy(shown + i, text + i, length);
         else
             memset(shown + i, '?', length);
     }
@@ -244,33 +258,18 @@ void config_value_clear(struct config *config, const struct config_row *row)
     }
 }
 
-/* Reads one UTF-8 character; 0 for bytes that are none. *length: its bytes. */
-static uint32_t config_value_decode(const unsigned char *s, int *length)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000}; /* refuses overlong forms */
-    *length = s[0] < 0x80 ? 1 : s[0] < 0xC0 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
-    if (*length == 0 || s[0] > 0xF4) return 0;
-    uint32_t c = *length == 1 ? s[0] : s[0] & (0x7Fu >> *length);
-    for (int i = 1; i < *length; i++) {
-        if ((s[i] & 0xC0) != 0x80) return 0;
-        c = c << 6 | (s[i] & 0x3Fu);
-    }
-    return c < smallest[*length] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) ? 0 : c;
-}
-
 bool config_value_is_utf8(const char *text)
 {
-    int length;
-    for (const unsigned char *s = (const unsigned char *)text; *s; s += length)
-        if (!config_value_decode(s, &length)) return false;
+    size_t length;
+    for (; *text; text += length)
+        if (!config_value_decode(text, &length)) return false;
     return true;
 }
 
 /* What a YAML reader refuses or takes for a line break when it stands there as it is. */
 static bool needs_escape(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
-           c == 0xFFFE || c == 0xFFFF;
+    return is_control(c) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
 }
 
 /* Bytes that are no UTF-8 (a file's name): YAML has a type for them. */
@@ -293,8 +292,8 @@ static char *config_value_quote_text(const char *text, bool json)
         return NULL;
     }
     *p++ = '"';
-    int length;
-    for (const unsigned char *s = (const unsigned char *)text; *s; s += length) {
+    size_t length;
+    for (const char *s = text; *s; s += length) {
         uint32_t c = config_value_decode(s, &length);
         if (c == 0) {
             p += sprintf(p, "\\ufffd");
@@ -306,7 +305,7 @@ static char *config_value_quote_text(const char *text, bool json)
             continue;
         }
         if (c == '"' || c == '\\') *p++ = '\\';
-        memcpy(p, s, (size_t)length);
+        memcpy(p, s, length);
         p += length;
     }
     *p++ = '"';
