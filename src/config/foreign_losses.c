@@ -47,23 +47,24 @@ static int translate_gan_type(struct translation *t, const struct config_entry *
     return foreign_refuse(t, entry, "is none of vanilla, lsgan and hinge");
 }
 
+/* Layers of VGG19 that are compared. */
+static const char *const vgg_layers[] = {"conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"};
+enum { VGG_LAYERS = sizeof vgg_layers / sizeof *vgg_layers };
+
 /* A file that says which layers of VGG19 count says so of all of them. */
 static int translate_layers(struct translation *t, const struct config_entry *type)
 {
-    static const char *const layers[] = {"layer_weights.conv1_2", "layer_weights.conv2_2",
-                                         "layer_weights.conv3_4", "layer_weights.conv4_4",
-                                         "layer_weights.conv5_4"};
-    const struct config_entry *said[5], *first = NULL;
-    for (int i = 0; i < 5; i++) {
-        said[i] = find_beside(t, type, layers[i]);
-        if (!first) first = said[i];
+    const struct config_entry *first = NULL;
+    char all[VGG_LAYERS * NUMBER_TEXT_BYTES] = "", number[NUMBER_TEXT_BYTES];
+    for (int i = 0; i < VGG_LAYERS; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "layer_weights.%s", vgg_layers[i]);
+        const struct config_entry *said = find_beside(t, type, key);
+        if (!first) first = said;
+        number_format(number, said ? foreign_number(t, said->key, 0) : 0);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", number);
     }
-    if (!first) return OK;
-    char all[256] = "";
-    for (int i = 0; i < 5; i++)
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%.40s", i ? " " : "",
-                 said[i] ? foreign_text(said[i]) : "0");
-    return foreign_say_values(t, first, "sr.perceptual_layers", all);
+    return first ? foreign_say_values(t, first, "sr.perceptual_layers", all) : OK;
 }
 
 /* What some losses have besides a weight. `type`: the entry that names the loss, which counts. */
@@ -105,7 +106,7 @@ struct loss_detail {
 static int require_detail(struct translation *t, const struct config_entry *entry,
                           const struct loss_detail *details, const char *key)
 {
-    double value = -1;
+    double value;
     bool on, is_flag = config_value_parse_bool(foreign_text(entry), &on);
     if (is_flag)
         value = on;
@@ -125,17 +126,18 @@ static int require_detail(struct translation *t, const struct config_entry *entr
 static int require_perceptual_detail(struct translation *t, const struct config_entry *entry,
                                      const char *key)
 {
-    static const char *const layers[] = {"conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"};
     static const char why[] = "is another one than VGG19's loss has here";
     static const struct loss_detail details[] = {
         {"vgg_type", "vgg19", why}, {"range_norm", "0", why},  {"use_input_norm", "1", why},
         {"style_weight", "0", why}, {"antialiased", "0", why}, {NULL, NULL, NULL}};
-    bool is_layer = strstr(entry->key, ".layer_weights.");
-    for (int i = 0; is_layer && i < 5; i++)
-        if (strcmp(key, layers[i]) == 0) return OK;
-    if (is_layer && !foreign_is_off(entry))
-        return foreign_refuse(t, entry, "this layer is not compared here");
-    return require_detail(t, entry, details, key);
+    if (!strstr(entry->key, ".layer_weights.")) return require_detail(t, entry, details, key);
+    double weight;
+    for (int i = 0; i < VGG_LAYERS; i++)
+        if (strcmp(key, vgg_layers[i]) == 0)
+            return entry->count == 1 && number_parse_double(foreign_text(entry), &weight)
+                       ? OK
+                       : foreign_refuse(t, entry, "expected a number");
+    return foreign_is_off(entry) ? OK : foreign_refuse(t, entry, "this layer is not compared here");
 }
 
 static int require_hsluv_detail(struct translation *t, const struct config_entry *entry,

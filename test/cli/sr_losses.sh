@@ -154,6 +154,7 @@ sed 's/layer_weights: .*/layer_weights: {conv5_4: 2, conv3_1: 0}/' theirs.yml >o
 run 0 imgtrain config other.yml
 settings "perceptual_layers: [0, 0, 0, 0, 2]"
 theirs_is_refused 's/conv3_4/conv3_3/' "layer_weights.conv3_3: this layer is not compared here"
+theirs_is_refused 's/conv4_4: 1/conv4_4: [1, 2]/' "layer_weights.conv4_4: expected a number"
 theirs_is_refused 's/restart_weights: .1, 1/restart_weights: [1, 0.5/' "restart_weights: only 1 is there"
 theirs_is_refused 's/RestartLR.*/LR, T_max: 9}/' "T_max: expected a number that is not below total_iter"
 theirs_is_refused 's/hue_weight: 0.3333/hue_weight: 0.5/' "train.losses.5.hue_weight: hue, saturation and lightness count a third each"
