@@ -14,7 +14,7 @@ struct net_design {
     int stages, base_h, base_w;
     int width[NET_MAX_STAGES], blocks[NET_MAX_STAGES];
     int z, classes, embedding; /* classes 0: unconditional, and embedding 0 */
-    int channels;              /* of images: 3 */
+    int channels;              /* of images: 1, 3 or 4 */
 };
 
 /* Into an empty `net`, which the caller frees in any case. amp: mixed precision, see
