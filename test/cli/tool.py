@@ -12,6 +12,7 @@
   tool.py resave P3.ppm OUT.png the same samples as a PNG
   tool.py older FILE PREFIX     takes the metadata whose names begin so out of a checkpoint
   tool.py png FILE              prints "WIDTHxHEIGHT BITS COLOUR" out of a PNG's header
+  tool.py rows FILE             prints the samples of a PNG of 8 bits, a row a line
 """
 import json
 import math
@@ -360,6 +361,28 @@ def show_png(path):
     print('%dx%d %d %s' % (w, h, bits, {0: 'grey', 2: 'rgb', 4: 'grey+alpha', 6: 'rgba'}[colour]))
 
 
+def show_rows(path):
+    with open(path, 'rb') as file:
+        data = file.read()
+    (w, h, bits, colour), at, body = struct.unpack('>IIBB', data[16:26]), 8, b''
+    assert bits == 8, path
+    while at < len(data):
+        n, = struct.unpack('>I', data[at:at + 4])
+        body += data[at + 8:at + 8 + n] if data[at + 4:at + 8] == b'IDAT' else b''
+        at += n + 12
+    n = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    body, last = zlib.decompress(body), bytes(w * n)
+    for y in range(h):
+        kind, row = body[y * (w * n + 1)], bytearray(body[y * (w * n + 1) + 1:(y + 1) * (w * n + 1)])
+        for i in range(w * n if kind else 0):
+            a, b, c = row[i - n] if i >= n else 0, last[i], last[i - n] if i >= n else 0
+            p = a + b - c
+            paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+            row[i] = (row[i] + (0, a, b, (a + b) // 2, paeth)[kind]) % 256
+        print(*row)
+        last = row
+
+
 def resave(path, out):
     _, width, height, _, *samples = open(path).read().split()
     w, h = int(width), int(height)
@@ -407,6 +430,8 @@ def main(verb, *words):
         older(*words)
     elif verb == 'png':
         show_png(*words)
+    elif verb == 'rows':
+        show_rows(*words)
     else:
         sys.exit(__doc__)
 
