@@ -27,6 +27,11 @@ err_has "4 classes"
 out_has "whole/final.png"
 out_has "whole/model.safetensors"
 has whole/model/model_index.json whole/model/transformer/diffusion_pytorch_model.safetensors whole/reference.png whole/frames/000000004.jpg whole/best.safetensors
+tool rows whole/reference.png >reference # 3 x 2 images of 4 classes: the first and the fifth are of one
+sed -n 1,176p reference | cut -d' ' -f1-528 >first
+sed -n 177,352p reference | cut -d' ' -f529-1056 >fifth
+run 0 test -s fifth
+differ first fifth
 run 0 grep -q '"held_loss": [0-9].*"loss_9": [0-9]' whole/metrics.jsonl
 run 0 imgtrain info whole/model.safetensors --tensors
 out_has "diffusion"
