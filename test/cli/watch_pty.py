@@ -1,5 +1,5 @@
 """watch_pty.py PROGRAM RUN: `imgtrain watch` on a pseudo terminal, as somebody who looks at it; RUN is a finished run."""
-import fcntl, json, os, pty, re, select, shutil, signal, struct, sys, termios, time, zlib, base64
+import fcntl, glob, json, os, pty, re, select, shutil, signal, struct, sys, termios, time, zlib, base64
 
 PROGRAM, RUN = sys.argv[1:]
 HANGS = 120  # seconds; nothing here takes one
@@ -224,6 +224,19 @@ screen = Screen('live', answer=SIXEL)
 screen.until(b'\033P0;1q', b'\033[?2026l')
 width, height, counts = sixel_pixels(screen.data)
 assert 0 < width <= 32 * 8 and all(c == 1 for row in counts for c in row), (width, height)
+os.write(screen.fd, b'q')
+screen.end(0)
+
+# ---- a caption that has no room ends after a whole value ----
+newest = max(glob.glob('live/frames/*.json'))
+with open(newest) as file:
+    record = json.load(file)
+record['caption'] = 'step 8  aaaaaaaaaa  bbbbbbbb  cccccccccc'
+with open(newest, 'w') as file:
+    json.dump(record, file)
+screen = Screen('live')
+screen.until(b'bbbbbbbb', b'\033[?2026l')
+assert b'cc' not in screen.data, screen.data[-600:]
 os.write(screen.fd, b'q')
 screen.end(0)
 
