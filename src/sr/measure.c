@@ -14,6 +14,15 @@ struct sr_scores sr_scores_unknown(void)
     return (struct sr_scores){unknown, unknown, unknown, unknown, unknown};
 }
 
+void sr_scores_add(struct sr_scores *mean, const struct sr_scores *one, int count)
+{
+    mean->psnr += one->psnr / count;
+    mean->ssim += one->ssim / count;
+    mean->psnr_y += one->psnr_y / count;
+    mean->ssim_y += one->ssim_y / count;
+    mean->colour_shift += one->colour_shift / count;
+}
+
 /* LQ; the result, GT; bytes of both. */
 size_t sr_measure_floats(int w, int h, int scale)
 {

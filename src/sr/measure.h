@@ -9,11 +9,12 @@
 struct sr_scores {
     double psnr, ssim;     /* over R, G and B */
     double psnr_y, ssim_y; /* over BT.601's Y = 16 + 65.481 R + 128.553 G + 24.966 B */
-    double
-        colour_shift; /* levels: how far the mean R, G or B is from LQ's, of the three the most */
+    double colour_shift;   /* levels: how far mean R, G or B is from LQ's, of the three the most */
 };
 
 struct sr_scores sr_scores_unknown(void);
+/* A part of the mean over `count` images. */
+void sr_scores_add(struct sr_scores *mean, const struct sr_scores *one, int count);
 
 /* Enlarges a part of an image, as sr_tiles_enlarge. */
 typedef int sr_enlarge(void *context, const struct sr_rows *in, int x, int y, int w, int h,

@@ -62,11 +62,7 @@ static int sr_eval_measure(struct sr_eval *e, int i)
     int border = e->wanted->crop_border >= 0 ? e->wanted->crop_border : design->scale;
     TRY(sr_measure(&bicubic, pair, design->scale, border, NULL, NULL, e->memory));
     TRY(sr_measure(&scores, pair, design->scale, border, eval_enlarge, e, e->memory));
-    e->mean.psnr += scores.psnr / e->count;
-    e->mean.ssim += scores.ssim / e->count;
-    e->mean.psnr_y += scores.psnr_y / e->count;
-    e->mean.ssim_y += scores.ssim_y / e->count;
-    e->mean.colour_shift += scores.colour_shift / e->count;
+    sr_scores_add(&e->mean, &scores, e->count);
     e->bicubic_y += bicubic.psnr_y / e->count;
     if (!e->wanted->json) {
         eval_print_row(pair->name, &scores, bicubic.psnr_y);

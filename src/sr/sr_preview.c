@@ -232,11 +232,9 @@ static int sr_mean_scores(struct task_state *s, sr_enlarge *enlarge, struct sr_s
             return fail(ERR_STOPPED, "stopped while measuring");
         TRY(sr_measure(&one, s->data.held[i], s->design.scale, sr_crop_border(s->config), enlarge,
                        s, s->measuring));
-        sum.psnr += fmin(one.psnr, PSNR_MOST) / count;
-        sum.ssim += one.ssim / count;
-        sum.psnr_y += fmin(one.psnr_y, PSNR_MOST) / count;
-        sum.ssim_y += one.ssim_y / count;
-        sum.colour_shift += one.colour_shift / count;
+        one.psnr = fmin(one.psnr, PSNR_MOST);
+        one.psnr_y = fmin(one.psnr_y, PSNR_MOST);
+        sr_scores_add(&sum, &one, count);
     }
     *mean = sum;
     return OK;
