@@ -96,6 +96,7 @@ int foreign_say_values(struct translation *t, const struct config_entry *entry, 
     char *word = string_format("%.*s", (int)strcspn(values, " "), values);
     int code = word ? foreign_say(t, entry, key, word) : ERR_SYSTEM;
     free(word);
+    TRY(code); /* without memory there may be no entry */
     struct config_entry *ours = &t->ours->items[t->ours->count - 1];
     while (code == OK && *(values += strcspn(values, " "))) {
         values++;
