@@ -100,7 +100,7 @@ build_folder() { # FLAGS...: where make puts the build
 }
 
 check_setup() {
-    sh -n scripts/setup.sh && pkg-config --exists yaml-0.1 libcjson libpng libjpeg zlib check
+    sh -n scripts/setup.sh && pkg-config --exists yaml-0.1 libcjson libutf8proc libpng libjpeg zlib check
 }
 
 check_format() {

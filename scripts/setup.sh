@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zlib1g-dev check
+required="gcc make pkg-config libyaml-dev libcjson-dev libutf8proc-dev libpng-dev libjpeg-dev zlib1g-dev check
           libsubunit-dev python3"
 # A build does without these: VIDEO=0 WEBP=0 TIFF=0 HTTP=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev

@@ -94,7 +94,7 @@ gpu-kit-run: $(B)/kit.settings
 	@SMALL=$(if $(filter emu,$(CUDA_KIND)),yes) scripts/gpu_kit.sh $(B) $(KIT)
 
 # What scripts/gpu_kit.sh and scripts/gpu_mend.sh want to know of the build.
-KIT_LIBS      := -lyaml -lcjson -lpng -ljpeg -lz
+KIT_LIBS      := -lyaml -lcjson -lutf8proc -lpng -ljpeg -lz
 KIT_DEVICE    := $(if $(filter 1,$(CUDA_KIND)),$(CUDA_OBJ_1),$(CUDA_SRC:%.cu=$(B)/%.o))
 KIT_COMPILE   := $(if $(filter 1,$(CUDA_KIND)),nvcc -Isrc -I. $(NVCC_FLAGS),$(EMU_CXX) -Isrc -I. -Itest -Itest/cuda_emu $(EMU_FLAGS) -x c++)
 $(B)/kit.settings: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench $(B)/gpu-draw scripts/mk/cuda.mk

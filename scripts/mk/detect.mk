@@ -79,5 +79,5 @@ B_FLAGS := -I$(B)/gen -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(AV_F
 CFLAGS  += -std=c11 $(OPT) $(SAMEFLAGS) $(WARN) $(SANFLAGS) $(if $(GCOV),--coverage -fprofile-update=atomic)
 # The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
 LDFLAGS += -Wl,--build-id=sha1 $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
-LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
+LDLIBS  := -lyaml -lcjson -lutf8proc -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
 LDLIBS  += $(if $(GCOV),-Wl$(comma)--wrap=_exit$(comma)--wrap=raise$(comma)--wrap=__gcov_execve test/coverage_end.c)

@@ -9,7 +9,7 @@ out=$1
 shift
 cd "$(dirname "$0")/../.."
 optional="avcodec avformat avutil swscale webp tiff microhttpd" # libraries that are opened at run time
-packages="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zlib1g-dev"
+packages="gcc make pkg-config libyaml-dev libcjson-dev libutf8proc-dev libpng-dev libjpeg-dev zlib1g-dev"
 for library in $optional; do packages="$packages lib$library-dev"; done
 case " $* " in *" CUDA=1 "*) packages="$packages g++" ;; esac # nvcc wants it
 export DEBIAN_FRONTEND=noninteractive

@@ -1,0 +1,210 @@
+#include "diffusion/text/byte_bpe.h"
+
+#include "base/checksum.h"
+#include "base/error.h"
+#include "diffusion/text/unicode_text.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LETTER_CODES = 0x144, SUFFIX_MOST = 16, WORD_SHOWN = 60 };
+
+/* ---- bytes as letters ---- */
+
+static bool byte_is_printed(int b)
+{
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+}
+
+static int byte_code(int byte)
+{
+    int code = 256;
+    if (byte_is_printed(byte)) return byte;
+    for (int b = 0; b < byte; b++)
+        code += !byte_is_printed(b);
+    return code;
+}
+
+void byte_letter(int byte, char letter[BYTE_LETTER_BYTES])
+{
+    int code = byte_code(byte);
+    memset(letter, 0, BYTE_LETTER_BYTES);
+    letter[0] = (char)(code < 0x80 ? code : 0xC0 | code >> 6);
+    if (code >= 0x80) letter[1] = (char)(0x80 | (code & 0x3F));
+}
+
+int byte_letters_decode(struct text_bytes *to, const char *word, size_t bytes)
+{
+    int byte_of[LETTER_CODES];
+    memset(byte_of, -1, sizeof byte_of);
+    for (int byte = 0; byte < 256; byte++)
+        byte_of[byte_code(byte)] = byte;
+    for (size_t at = 0, wide; at < bytes; at += wide) {
+        int32_t code = unicode_next(word + at, bytes - at, &wide);
+        int byte = code < LETTER_CODES ? byte_of[code] : -1;
+        char plain = (char)byte;
+        TRY(byte >= 0 ? text_bytes_add(to, &plain, 1) : text_bytes_add(to, word + at, wide));
+    }
+    return OK;
+}
+
+/* ---- the table of merges ---- */
+
+int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const char *suffix,
+                  int merges)
+{
+    size_t slots = 16;
+    while (slots < (size_t)merges + (size_t)merges / 2)
+        slots *= 2;
+    *bpe = (struct byte_bpe){.mask = slots - 1};
+    if (strlen(suffix) > SUFFIX_MOST) return fail(ERR_DATA, "the suffix %.40s is too long", suffix);
+    for (int byte = 0; byte < 256; byte++) {
+        char letter[BYTE_LETTER_BYTES + SUFFIX_MOST];
+        byte_letter(byte, letter);
+        bpe->letters[byte] = vocabulary_find(words, letter, strlen(letter));
+        strcat(letter, suffix);
+        bpe->last_letters[byte] = vocabulary_find(words, letter, strlen(letter));
+        if (bpe->letters[byte] < 0 || bpe->last_letters[byte] < 0)
+            return fail(ERR_DATA, "no word %s, the letter of byte %d", letter, byte);
+    }
+    bpe->merges = malloc(slots * sizeof *bpe->merges);
+    if (!bpe->merges) return fail(ERR_SYSTEM, "out of memory");
+    for (size_t i = 0; i < slots; i++)
+        bpe->merges[i].left = -1;
+    return OK;
+}
+
+void byte_bpe_free(struct byte_bpe *bpe)
+{
+    free(bpe->merges);
+    *bpe = (struct byte_bpe){0};
+}
+
+/* Where the pair is, or would be. */
+static struct bpe_merge *bpe_slot(const struct byte_bpe *bpe, int left, int right)
+{
+    size_t slot = (size_t)hash_mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right) & bpe->mask;
+    while (bpe->merges[slot].left >= 0 &&
+           (bpe->merges[slot].left != left || bpe->merges[slot].right != right))
+        slot = (slot + 1) & bpe->mask;
+    return &bpe->merges[slot];
+}
+
+static int word_shown(size_t bytes)
+{
+    return bytes < WORD_SHOWN ? (int)bytes : WORD_SHOWN;
+}
+
+int byte_bpe_add(struct byte_bpe *bpe, const struct vocabulary *words, int rank, const char *left,
+                 size_t left_bytes, const char *right, size_t right_bytes)
+{
+    struct text_bytes both = {0};
+    int first = vocabulary_find(words, left, left_bytes);
+    int second = vocabulary_find(words, right, right_bytes), id = -1;
+    int code = text_bytes_add(&both, left, left_bytes);
+    if (code == OK) code = text_bytes_add(&both, right, right_bytes);
+    if (code == OK) id = vocabulary_find(words, both.bytes, both.count);
+    if (code == OK && (first < 0 || second < 0 || id < 0))
+        code = fail(ERR_DATA, "merge %d, of %.*s and %.*s: %s is no word", rank + 1,
+                    word_shown(left_bytes), left, word_shown(right_bytes), right,
+                    first < 0    ? "the first"
+                    : second < 0 ? "the second"
+                                 : "both together");
+    if (code == OK) *bpe_slot(bpe, first, second) = (struct bpe_merge){first, second, rank, id};
+    text_bytes_free(&both);
+    return code;
+}
+
+/* ---- words ---- */
+
+struct bpe_symbol {
+    int id;             /* -1: merged into its left neighbour */
+    int previous, next; /* -1: none */
+};
+
+/* A merge that could be made: of the symbol at `at` and the one behind it. */
+struct bpe_candidate {
+    int rank, at, id;
+};
+
+static bool bpe_comes_before(struct bpe_candidate a, struct bpe_candidate b)
+{
+    return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
+}
+
+static int heap_push(struct bpe_work *work, struct bpe_candidate c)
+{
+    TRY(text_reserve(&work->heap, &work->heap_room, work->waiting + 1, sizeof c));
+    size_t at = work->waiting++;
+    for (; at > 0 && bpe_comes_before(c, work->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        work->heap[at] = work->heap[(at - 1) / 2];
+    work->heap[at] = c;
+    return OK;
+}
+
+static struct bpe_candidate heap_pop(struct bpe_work *work)
+{
+    struct bpe_candidate *heap = work->heap, first = heap[0], last = heap[--work->waiting];
+    size_t at = 0;
+    for (size_t child; (child = 2 * at + 1) < work->waiting; at = child) {
+        if (child + 1 < work->waiting && bpe_comes_before(heap[child + 1], heap[child])) child++;
+        if (!bpe_comes_before(heap[child], last)) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = last;
+    return first;
+}
+
+/* Where the symbol at `at` and the one behind it can be merged, that is a candidate. */
+static int bpe_offer(const struct byte_bpe *bpe, struct bpe_work *work, int at)
+{
+    const struct bpe_symbol *left = &work->symbols[at];
+    if (left->next < 0) return OK;
+    const struct bpe_merge *merge = bpe_slot(bpe, left->id, work->symbols[left->next].id);
+    if (merge->left < 0) return OK;
+    return heap_push(work, (struct bpe_candidate){merge->rank, at, merge->id});
+}
+
+/* Makes a merge, unless one of its symbols has been merged otherwise since it was offered. */
+static int bpe_take(const struct byte_bpe *bpe, struct bpe_work *work, struct bpe_candidate c)
+{
+    struct bpe_symbol *left = &work->symbols[c.at];
+    if (left->id < 0 || left->next < 0) return OK;
+    struct bpe_symbol *right = &work->symbols[left->next];
+    const struct bpe_merge *merge = bpe_slot(bpe, left->id, right->id);
+    if (merge->left < 0 || merge->id != c.id) return OK;
+    left->id = c.id;
+    right->id = -1;
+    left->next = right->next;
+    if (left->next >= 0) work->symbols[left->next].previous = c.at;
+    if (left->previous >= 0) TRY(bpe_offer(bpe, work, left->previous));
+    return bpe_offer(bpe, work, c.at);
+}
+
+int byte_bpe_encode(const struct byte_bpe *bpe, struct bpe_work *work, const char *word,
+                    size_t bytes, struct token_ids *to)
+{
+    int count = (int)bytes;
+    TRY(text_reserve(&work->symbols, &work->symbol_room, bytes, sizeof *work->symbols));
+    for (int i = 0; i < count; i++) {
+        const int *letters = i + 1 < count ? bpe->letters : bpe->last_letters;
+        work->symbols[i] =
+            (struct bpe_symbol){letters[(unsigned char)word[i]], i - 1, i + 1 < count ? i + 1 : -1};
+    }
+    work->waiting = 0;
+    for (int i = 0; i + 1 < count; i++)
+        TRY(bpe_offer(bpe, work, i));
+    while (work->waiting > 0)
+        TRY(bpe_take(bpe, work, heap_pop(work)));
+    for (int i = 0; i >= 0; i = work->symbols[i].next)
+        TRY(token_ids_add(to, work->symbols[i].id));
+    return OK;
+}
+
+void bpe_work_free(struct bpe_work *work)
+{
+    free(work->symbols);
+    free(work->heap);
+    *work = (struct bpe_work){0};
+}

@@ -1,0 +1,31 @@
+/* What a tokenizer consists of, read from its files (tokenizer_file.h) and put to work by
+ * tokenizer.h. */
+#ifndef IMGTRAIN_DIFFUSION_TEXT_TOKEN_MODEL_H
+#define IMGTRAIN_DIFFUSION_TEXT_TOKEN_MODEL_H
+
+#include "diffusion/text/added_tokens.h"
+#include "diffusion/text/byte_bpe.h"
+#include "diffusion/text/text_split.h"
+#include "diffusion/text/vocabulary.h"
+
+enum token_normalizer { NORMALIZE_NOTHING, NORMALIZE_NFC };
+
+/* How a conversation is written for the model. */
+enum token_chat {
+    CHAT_NONE,   /* no template */
+    CHAT_PLAIN,  /* the first message alone */
+    CHAT_QWEN,   /* <|im_start|>user\n...<|im_end|>\n<|im_start|>assistant\n */
+    CHAT_UNKNOWN /* another */
+};
+
+struct tokenizer {
+    char *path; /* of the file, for messages */
+    struct vocabulary words;
+    struct added_tokens added;
+    enum token_normalizer normalizer;
+    text_word *word;
+    struct byte_bpe bpe;
+    enum token_chat chat;
+};
+
+#endif

@@ -1,0 +1,252 @@
+/* Tokenizers: the ids of the tokenizers library (scripts/reference/tokenizer_goldens.py), the chat
+ * template, texts that are cut or broken, files that are no tokenizers. */
+#include "diffusion/text/tokenizer.h"
+#include "store/json_file.h"
+#include "test/diffusion/tiny_tokenizer.h"
+#include "test/support.h"
+
+static struct tokenizer *opened;
+
+static void set_up_tokenizer(void)
+{
+    set_up();
+    tiny_tokenizer_write(in_folder("t"));
+    MUST(tokenizer_open(&opened, in_folder("t")));
+}
+
+static void tear_down_tokenizer(void)
+{
+    tokenizer_close(opened);
+    folder_remove();
+}
+
+static void assert_ids(const struct tokens *tokens, const int *wanted, int count, const char *text)
+{
+    for (int i = 0; i < count || i < tokens->count; i++)
+        ck_assert_msg(i < count && i < tokens->count && tokens->ids[i] == wanted[i],
+                      "\"%s\": token %d of %d is %d, not %d (of %d)", text, i, tokens->count,
+                      i < tokens->count ? tokens->ids[i] : -1, i < count ? wanted[i] : -1, count);
+}
+
+static void assert_golden_ids(const char *name)
+{
+    char path[64];
+    struct tokenizer *t;
+    cJSON *root;
+    const cJSON *item, *id;
+    snprintf(path, sizeof path, "test/golden/tokenizer_%s.json", name);
+    MUST(tokenizer_open(&t, path));
+    snprintf(path, sizeof path, "test/golden/tokenizer_%s_ids.json", name);
+    MUST(json_file_read(&root, path, 1 << 20));
+    int strings = 0;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "ids"))
+    {
+        const char *text = cJSON_GetStringValue(item->child);
+        int wanted[512], count = 0;
+        struct tokens tokens;
+        ck_assert_int_lt(cJSON_GetArraySize(item->child->next), 512);
+        cJSON_ArrayForEach(id, item->child->next) wanted[count++] = id->valueint;
+        MUST(tokenizer_encode(t, &tokens, text, strlen(text), 0));
+        assert_ids(&tokens, wanted, count, text);
+        ck_assert(tokens.lost == 0 && !tokens.lost_text && tokens.broken == 0);
+        tokens_free(&tokens);
+        strings++;
+    }
+    ck_assert_int_gt(strings, 30);
+    cJSON_Delete(root);
+    tokenizer_close(t);
+}
+
+START_TEST(ids_are_the_library_s)
+{
+    assert_golden_ids("qwen");
+}
+END_TEST
+
+static int id_of(const char *token)
+{
+    for (int id = 0; id < tokenizer_rows(opened); id++) {
+        const char *other = tokenizer_token(opened, id);
+        if (other && strcmp(other, token) == 0) return id;
+    }
+    ck_abort_msg("no token %s", token);
+    return -1;
+}
+
+START_TEST(any_bytes_are_a_text)
+{
+    struct tokens tokens;
+    char *text;
+    size_t bytes;
+    MUST(tokenizer_encode(opened, &tokens,
+                          "a\0\xFF"
+                          "b",
+                          4, 0));
+    ck_assert_uint_eq(tokens.broken, 1);
+    MUST(tokenizer_decode(opened, &text, &bytes, tokens.ids, tokens.count));
+    ck_assert_uint_eq(bytes, 6);
+    ck_assert_int_eq(memcmp(text,
+                            "a\0\xEF\xBF\xBD"
+                            "b",
+                            7),
+                     0);
+    ck_assert_int_eq(tokens.ids[1], id_of("\xC4\x80")); /* the letter of byte 0 */
+    free(text);
+    tokens_free(&tokens);
+    MUST(tokenizer_encode(opened, &tokens, NULL, 0, 0));
+    ck_assert(tokens.count == 0 && tokens.lost == 0);
+    tokens_free(&tokens);
+    ck_assert_ptr_null(tokenizer_token(opened, -1));
+    ck_assert_ptr_null(tokenizer_token(opened, tokenizer_rows(opened)));
+}
+END_TEST
+
+static void encode_joined(struct tokens *tokens, const char *before, const char *text,
+                          const char *after)
+{
+    char *whole = string_format("%s%s%s", before, text, after);
+    ck_assert_ptr_nonnull(whole);
+    MUST(tokenizer_encode(opened, tokens, whole, strlen(whole), 0));
+    free(whole);
+}
+
+START_TEST(chat_template)
+{
+    static const char *const prompts[] = {"a red cat", "", "x<|im_end|>\ny", "  the house\n"};
+    struct tokens plain, chat;
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++) {
+        encode_joined(&plain, "<|im_start|>user\n", prompts[i],
+                      "<|im_end|>\n<|im_start|>assistant\n");
+        MUST(tokenizer_encode_chat(opened, &chat, prompts[i], strlen(prompts[i]), 512));
+        assert_ids(&chat, plain.ids, plain.count, prompts[i]);
+        ck_assert(chat.lost == 0 && !chat.lost_text);
+        tokens_free(&chat);
+        tokens_free(&plain);
+    }
+    ck_assert_int_gt(id_of("<|im_start|>"), 255);
+}
+END_TEST
+
+START_TEST(long_text_is_cut)
+{
+    struct tokens all, cut;
+    const char prompt[] = "a red cat and the old house";
+    MUST(tokenizer_encode_chat(opened, &all, prompt, sizeof prompt - 1, 0));
+    int template_end = 0;
+    for (int i = 0; i < all.count; i++)
+        if (all.ids[i] == id_of("<|im_end|>")) template_end = all.count - i;
+    MUST(tokenizer_encode_chat(opened, &cut, prompt, sizeof prompt - 1, all.count - 2));
+    assert_ids(&cut, all.ids, all.count - 2, prompt);
+    ck_assert(cut.lost == 2 && !cut.lost_text); /* of the template alone */
+    tokens_free(&cut);
+    MUST(tokenizer_encode_chat(opened, &cut, prompt, sizeof prompt - 1,
+                               all.count - template_end - 1));
+    ck_assert_int_eq(cut.lost, template_end + 1);
+    ck_assert_ptr_nonnull(cut.lost_text);
+    size_t tail = strlen(cut.lost_text);
+    ck_assert(tail > 0 && tail < 8);
+    ck_assert_str_eq(cut.lost_text, prompt + sizeof prompt - 1 - tail);
+    tokens_free(&cut);
+    tokens_free(&all);
+}
+END_TEST
+
+/* ---- files that are no tokenizers ---- */
+
+static void assert_refused(const char *path, int code, const char *says)
+{
+    struct tokenizer *t;
+    int got = tokenizer_open(&t, path);
+    ck_assert_msg(got == code, "%d, not %d: %s", got, code, error_message());
+    ck_assert_msg(strstr(error_message(), says), "\"%s\" is not in: %s", says, error_message());
+    ck_assert_ptr_null(strchr(error_message(), '\n'));
+    ck_assert_ptr_null(t);
+}
+
+/* Replaces `from` in tokenizer.json by `to`, and expects it to be refused. */
+static void refuse_changed(const char *from, const char *to, const char *says)
+{
+    uint8_t *text;
+    size_t bytes;
+    MUST(file_read("test/golden/tokenizer_qwen.json", 1 << 20, &text, &bytes));
+    char *at = strstr((char *)text, from);
+    ck_assert_msg(at != NULL, "no %s", from);
+    char *changed =
+        string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
+    ck_assert_ptr_nonnull(changed);
+    tiny_file_write(in_folder("t"), "tokenizer.json", changed, strlen(changed));
+    assert_refused(in_folder("t"), ERR_DATA, says);
+    free(changed);
+    free(text);
+}
+
+START_TEST(other_kinds_are_refused)
+{
+    static const struct {
+        const char *from, *to, *says;
+    } changes[] = {
+        {"\"type\":\"BPE\"", "\"type\":\"WordPiece\"", "type WordPiece"},
+        {"\"type\":\"NFC\"", "\"type\":\"NFKC\"", "NFKC"},
+        {"\\\\p{N}|", "\\\\p{N}{1,3}|", "another pattern"},
+        {"\"use_regex\":false", "\"use_regex\":true", "ByteLevel"},
+        {"\"merges\":[[\"", "\"merges\":[[\"zz", "merge 1, of zz"},
+        {"\"merges\":[[\"", "\"merges\":[\"ab\",[\"", "merge 1: "},
+        {"\"vocab\":{\"!\":0,", "\"vocab\":{", "no word !, the letter of byte 33"},
+        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":1,", "have one id, 1"},
+        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":0,\"!\":2000,", "stands twice"},
+        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":2000000000,", "an id from 0"},
+        {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback"},
+        {"\"dropout\":null", "\"dropout\":0.1", "dropout"},
+        {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
+        {"\"<|im_start|>\"", "\"<|im_end|>\"", "stands twice"},
+        {"\"<|im_start|>\"", "\"!\"", "in its vocabulary 0"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        refuse_changed(changes[i].from, changes[i].to, changes[i].says);
+    tiny_file_write(in_folder("t"), "tokenizer.json", "{}", 2);
+    assert_refused(in_folder("t"), ERR_DATA, "type none");
+    tiny_file_write(in_folder("t"), "tokenizer.json", "{\"a\":\"\xFF", 6);
+    assert_refused(in_folder("t"), ERR_DATA, "tokenizer.json: no JSON");
+    assert_refused(in_folder("nowhere"), ERR_INPUT, "nowhere");
+    MUST(file_make_dirs(in_folder("empty")));
+    assert_refused(in_folder("empty"), ERR_INPUT, "tokenizer.json");
+}
+END_TEST
+
+START_TEST(other_templates_are_refused)
+{
+    struct tokenizer *t;
+    struct tokens tokens;
+    static const struct {
+        const char *config, *says;
+    } cases[] = {{"{}", "no chat template"},
+                 {"{\"chat_template\": \"{{ bos_token }}\"}", "not that of Qwen3"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_file_write(in_folder("t"), "tokenizer_config.json", cases[i].config,
+                        strlen(cases[i].config));
+        MUST(tokenizer_open(&t, in_folder("t")));
+        ck_assert_int_eq(tokenizer_encode_chat(t, &tokens, "a", 1, 512), ERR_DATA);
+        ck_assert_ptr_nonnull(strstr(error_message(), cases[i].says));
+        ck_assert(!tokens.ids && tokens.count == 0);
+        tokenizer_close(t);
+    }
+    tiny_file_write(in_folder("t"), "tokenizer_config.json", "[]", 2);
+    assert_refused(in_folder("t"), ERR_DATA, "tokenizer_config.json");
+}
+END_TEST
+
+Suite *tokenizer_test_suite(void);
+Suite *tokenizer_test_suite(void)
+{
+    Suite *suite = suite_create("tokenizer_test");
+    TCase *tests = tcase_create("tokenizer");
+    tcase_add_checked_fixture(tests, set_up_tokenizer, tear_down_tokenizer);
+    tcase_add_test(tests, ids_are_the_library_s);
+    tcase_add_test(tests, any_bytes_are_a_text);
+    tcase_add_test(tests, chat_template);
+    tcase_add_test(tests, long_text_is_cut);
+    tcase_add_test(tests, other_kinds_are_refused);
+    tcase_add_test(tests, other_templates_are_refused);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
