@@ -294,17 +294,17 @@ static int cuda_spatial_map_grad(struct device *device, float *dtable, const flo
 
 /* ---- embeddings: a thread for each number, or for each row of the table ---- */
 
-static __global__ void embed_gather_kernel(float *out, const float *table, const int *labels,
+static __global__ void embed_gather_kernel(float *out, const float *table, struct nn_labels labels,
                                            size_t count, int e, int k, int stride)
 {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     size_t i = at / e, j = at % e;
-    out[i * stride + j] = table[j * k + labels[i]];
+    out[i * stride + j] = label_entry(label_columns(labels, (int)i), table, k, (int)j);
 }
 
 static int cuda_embed_gather(struct device *device, float *out, const float *table,
-                             const int *labels, int n, int e, int k, int stride)
+                             struct nn_labels labels, int n, int e, int k, int stride)
 {
     TRY(nn_check_embedding("embed_gather", n, e, k, stride));
     size_t count = (size_t)n * e;
@@ -313,17 +313,17 @@ static int cuda_embed_gather(struct device *device, float *out, const float *tab
     return cuda_take_error();
 }
 
-static __global__ void embed_grad_kernel(float *dtable, const float *d, const int *labels, int n,
-                                         int e, int k, int stride)
+static __global__ void embed_grad_kernel(float *dtable, const float *d, struct nn_labels labels,
+                                         int n, int e, int k, int stride)
 {
     int j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= e) return;
     for (int i = 0; i < n; i++)
-        dtable[(size_t)j * k + labels[i]] += d[(size_t)i * stride + j];
+        label_entry_grad(label_columns(labels, i), dtable, d[(size_t)i * stride + j], 1, k, j);
 }
 
-static int cuda_embed_grad(struct device *device, float *dtable, const float *d, const int *labels,
-                           int n, int e, int k, int stride)
+static int cuda_embed_grad(struct device *device, float *dtable, const float *d,
+                           struct nn_labels labels, int n, int e, int k, int stride)
 {
     TRY(nn_check_embedding("embed_grad", n, e, k, stride));
     LAUNCH(embed_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(device), dtable, d,
@@ -332,18 +332,19 @@ static int cuda_embed_grad(struct device *device, float *dtable, const float *d,
 }
 
 static __global__ void cuda_project_kernel(float *out, const float *f, const float *table,
-                                           const int *labels, int n, int e, int k)
+                                           struct nn_labels labels, int n, int e, int k)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
+    struct label_columns columns = label_columns(labels, i);
     float sum = 0;
     for (int j = 0; j < e; j++)
-        sum += f[(size_t)i * e + j] * table[(size_t)j * k + labels[i]];
+        sum += f[(size_t)i * e + j] * label_entry(columns, table, k, j);
     out[i] = sum;
 }
 
 static int cuda_project(struct device *device, float *out, const float *f, const float *table,
-                        const int *labels, int n, int e, int k)
+                        struct nn_labels labels, int n, int e, int k)
 {
     TRY(nn_check_embedding("project", n, e, k, e));
     LAUNCH(cuda_project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(device), out, f,
@@ -352,16 +353,16 @@ static int cuda_project(struct device *device, float *out, const float *f, const
 }
 
 static __global__ void project_dgrad_kernel(float *df, const float *dout, const float *table,
-                                            const int *labels, size_t count, int e, int k)
+                                            struct nn_labels labels, size_t count, int e, int k)
 {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     size_t i = at / e, j = at % e;
-    df[at] = dout[i] * table[j * k + labels[i]];
+    df[at] = dout[i] * label_entry(label_columns(labels, (int)i), table, k, (int)j);
 }
 
 static int cuda_project_dgrad(struct device *device, float *df, const float *dout,
-                              const float *table, const int *labels, int n, int e, int k)
+                              const float *table, struct nn_labels labels, int n, int e, int k)
 {
     TRY(nn_check_embedding("project_dgrad", n, e, k, e));
     size_t count = (size_t)n * e;
@@ -371,16 +372,16 @@ static int cuda_project_dgrad(struct device *device, float *df, const float *dou
 }
 
 static __global__ void project_grad_kernel(float *dtable, const float *dout, const float *f,
-                                           const int *labels, int n, int e, int k)
+                                           struct nn_labels labels, int n, int e, int k)
 {
     int j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= e) return;
     for (int i = 0; i < n; i++)
-        dtable[(size_t)j * k + labels[i]] += dout[i] * f[(size_t)i * e + j];
+        label_entry_grad(label_columns(labels, i), dtable, dout[i], f[(size_t)i * e + j], k, j);
 }
 
 static int cuda_project_grad(struct device *device, float *dtable, const float *dout,
-                             const float *f, const int *labels, int n, int e, int k)
+                             const float *f, struct nn_labels labels, int n, int e, int k)
 {
     TRY(nn_check_embedding("project_grad", n, e, k, e));
     LAUNCH(project_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(device), dtable,

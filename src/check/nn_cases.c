@@ -435,18 +435,45 @@ const struct op_kind op_prelu_grad = {
 
 /* ---- embeddings ---- */
 
-static const int embeddings[][4] = {{5, 37, 4, 50}, {3, 5, 4, 5}, {1, 8, 1, 8}}; /* n e k stride */
-enum { EMBEDDINGS = sizeof embeddings / sizeof *embeddings };
+/* n e k stride, and whether labels are sets */
+static const int embeddings[][5] = {
+    {5, 37, 4, 50, 0}, {3, 5, 4, 5, 0}, {1, 8, 1, 8, 0}, {6, 37, 4, 50, 1}, {3, 5, 4, 5, 1}};
+/* nothing, a column, all, some */
+static const int label_sets[] = {5, 5, 6, 10, 12, 2, 0, 1, 2, 3, 3, 1};
+enum {
+    EMBEDDINGS = sizeof embeddings / sizeof *embeddings,
+    LABEL_SETS = 4,
+    LABEL_SETS_NUMBERS = sizeof label_sets / sizeof *label_sets
+};
+
+static bool has_label_sets(const struct op_case *c)
+{
+    return embeddings[c->index][4];
+}
+
+static void fill_label_sets(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    (void)c, (void)operand;
+    memcpy(bytes, label_sets, sizeof label_sets);
+}
 
 static void describe_embedding(struct op_case *c)
 {
     const int *e = embeddings[c->index];
     c->n = e[0], c->w = e[1], c->k = e[2], c->h = e[3];
     c->bytes = 4.0 * c->n * c->w * 2;
-    snprintf(c->text, sizeof c->text, "%d of %dx%d, stride %d", c->n, c->w, c->k, c->h);
+    snprintf(c->text, sizeof c->text, "%d of %dx%d, stride %d%s", c->n, c->w, c->k, c->h,
+             has_label_sets(c) ? ", sets" : "");
     struct op_operand *labels = op_add(c, "labels", OP_IN, OP_I32, (size_t)c->n);
     labels->fill = OP_WHOLE;
-    labels->low = 0, labels->high = c->k - 1;
+    labels->low = 0, labels->high = (has_label_sets(c) ? LABEL_SETS : c->k) - 1;
+    if (has_label_sets(c)) op_add(c, "sets", OP_IN, OP_I32, LABEL_SETS_NUMBERS)->fill = OP_OWN;
+}
+
+static struct nn_labels labels_of(const struct op_call *call)
+{
+    return (struct nn_labels){op_memory(call, "labels"),
+                              has_label_sets(call->c) ? op_memory(call, "sets") : NULL};
 }
 
 static void describe_embed_gather(struct op_case *c)
@@ -491,24 +518,23 @@ static int run_embed_gather(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return call->device->nn->embed_gather(call->device, op_memory(call, "rows"),
-                                          op_memory(call, "table"), op_memory(call, "labels"), c->n,
-                                          c->w, c->k, c->h);
+                                          op_memory(call, "table"), labels_of(call), c->n, c->w,
+                                          c->k, c->h);
 }
 
 static int run_embed_grad(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return call->device->nn->embed_grad(call->device, op_memory(call, "dtable"),
-                                        op_memory(call, "d"), op_memory(call, "labels"), c->n, c->w,
-                                        c->k, c->h);
+                                        op_memory(call, "d"), labels_of(call), c->n, c->w, c->k,
+                                        c->h);
 }
 
 static int run_project(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return call->device->nn->project(call->device, op_memory(call, "score"), op_memory(call, "f"),
-                                     op_memory(call, "table"), op_memory(call, "labels"), c->n,
-                                     c->w, c->k);
+                                     op_memory(call, "table"), labels_of(call), c->n, c->w, c->k);
 }
 
 static int run_project_dgrad(const struct op_call *call)
@@ -516,7 +542,7 @@ static int run_project_dgrad(const struct op_call *call)
     const struct op_case *c = call->c;
     return call->device->nn->project_dgrad(call->device, op_memory(call, "df"),
                                            op_memory(call, "dout"), op_memory(call, "table"),
-                                           op_memory(call, "labels"), c->n, c->w, c->k);
+                                           labels_of(call), c->n, c->w, c->k);
 }
 
 static int run_project_grad(const struct op_call *call)
@@ -524,63 +550,85 @@ static int run_project_grad(const struct op_call *call)
     const struct op_case *c = call->c;
     return call->device->nn->project_grad(call->device, op_memory(call, "dtable"),
                                           op_memory(call, "dout"), op_memory(call, "f"),
-                                          op_memory(call, "labels"), c->n, c->w, c->k);
+                                          labels_of(call), c->n, c->w, c->k);
 }
 
-/* Calls visit for each image i and number j of its row; `cell` is the table's. */
-static void each_cell(struct op_data *d, void (*visit)(struct op_data *d, int i, int j, int cell))
+/* The columns of image i's label, as places in `sets`; a label that is a column is its only one. */
+static int columns_of(const struct op_data *d, int i, const int **columns, int *own)
 {
-    const struct op_case *c = d->c;
-    for (int i = 0; i < c->n; i++)
-        for (int j = 0; j < c->w; j++)
-            visit(d, i, j, j * c->k + (int)op_values(d, "labels")[i]);
+    *own = (int)op_values(d, "labels")[i];
+    *columns = has_label_sets(d->c) ? label_sets + label_sets[*own] : own;
+    return has_label_sets(d->c) ? label_sets[*own + 1] - label_sets[*own] : 1;
 }
 
-static void visit_embed_gather(struct op_data *d, int i, int j, int cell)
+static double entry_of(const struct op_data *d, int i, int j)
 {
-    op_values(d, "rows")[i * d->c->h + j] = op_values(d, "table")[cell];
+    const int *columns;
+    int own, count = columns_of(d, i, &columns, &own);
+    double sum = 0;
+    for (int t = 0; t < count; t++)
+        sum += op_values(d, "table")[j * d->c->k + columns[t]] / sqrt(count);
+    return sum;
 }
 
-static void visit_embed_grad(struct op_data *d, int i, int j, int cell)
+static void add_to_entry(const struct op_data *d, int i, int j, double value)
 {
-    op_values(d, "dtable")[cell] += op_values(d, "d")[i * d->c->h + j];
+    const int *columns;
+    int own, count = columns_of(d, i, &columns, &own);
+    for (int t = 0; t < count; t++)
+        op_values(d, "dtable")[j * d->c->k + columns[t]] += value / sqrt(count);
 }
 
-static void visit_project(struct op_data *d, int i, int j, int cell)
+static void truth_embed_gather(struct op_data *d)
 {
-    double *score = op_values(d, "score") + i;
-    *score = (j ? *score : 0) + op_values(d, "f")[i * d->c->w + j] * op_values(d, "table")[cell];
+    for (int i = 0; i < d->c->n; i++)
+        for (int j = 0; j < d->c->w; j++)
+            op_values(d, "rows")[i * d->c->h + j] = entry_of(d, i, j);
 }
 
-static void visit_project_dgrad(struct op_data *d, int i, int j, int cell)
+static void truth_embed_grad(struct op_data *d)
 {
-    op_values(d, "df")[i * d->c->w + j] = op_values(d, "dout")[i] * op_values(d, "table")[cell];
+    for (int i = 0; i < d->c->n; i++)
+        for (int j = 0; j < d->c->w; j++)
+            add_to_entry(d, i, j, op_values(d, "d")[i * d->c->h + j]);
 }
 
-static void visit_project_grad(struct op_data *d, int i, int j, int cell)
+static void truth_project(struct op_data *d)
 {
-    op_values(d, "dtable")[cell] += op_values(d, "dout")[i] * op_values(d, "f")[i * d->c->w + j];
-}
-
-#define EMBEDDING_TRUTH(op)                                                                        \
-    static void truth_##op(struct op_data *d)                                                      \
-    {                                                                                              \
-        each_cell(d, visit_##op);                                                                  \
+    for (int i = 0; i < d->c->n; i++) {
+        double sum = 0;
+        for (int j = 0; j < d->c->w; j++)
+            sum += op_values(d, "f")[i * d->c->w + j] * entry_of(d, i, j);
+        op_values(d, "score")[i] = sum;
     }
-EMBEDDING_TRUTH(embed_gather)
-EMBEDDING_TRUTH(embed_grad)
-EMBEDDING_TRUTH(project)
-EMBEDDING_TRUTH(project_dgrad)
-EMBEDDING_TRUTH(project_grad)
+}
 
-const struct op_kind op_embed_gather = {OP_KIND(nn, embed_gather), .cases = EMBEDDINGS};
+static void truth_project_dgrad(struct op_data *d)
+{
+    for (int i = 0; i < d->c->n; i++)
+        for (int j = 0; j < d->c->w; j++)
+            op_values(d, "df")[i * d->c->w + j] = op_values(d, "dout")[i] * entry_of(d, i, j);
+}
+
+static void truth_project_grad(struct op_data *d)
+{
+    for (int i = 0; i < d->c->n; i++)
+        for (int j = 0; j < d->c->w; j++)
+            add_to_entry(d, i, j, op_values(d, "dout")[i] * op_values(d, "f")[i * d->c->w + j]);
+}
+
+const struct op_kind op_embed_gather = {OP_KIND(nn, embed_gather), .fill = fill_label_sets,
+                                        .cases = EMBEDDINGS};
 const struct op_kind op_embed_grad = {
-    OP_KIND(nn, embed_grad), .cases = EMBEDDINGS, .adjoint_of = "embed_gather",
-    .varied = "table",       .seed = "d",         .result = "dtable",
+    OP_KIND(nn, embed_grad),      .fill = fill_label_sets, .cases = EMBEDDINGS,
+    .adjoint_of = "embed_gather", .varied = "table",       .seed = "d",
+    .result = "dtable",
 };
-const struct op_kind op_project = {OP_KIND(nn, project), .cases = EMBEDDINGS};
+const struct op_kind op_project = {OP_KIND(nn, project), .fill = fill_label_sets,
+                                   .cases = EMBEDDINGS};
 const struct op_kind op_project_dgrad = {
     OP_KIND(nn, project_dgrad),
+    .fill = fill_label_sets,
     .cases = EMBEDDINGS,
     .adjoint_of = "project",
     .varied = "f",
@@ -588,6 +636,7 @@ const struct op_kind op_project_dgrad = {
     .result = "df",
 };
 const struct op_kind op_project_grad = {
-    OP_KIND(nn, project_grad), .cases = EMBEDDINGS, .adjoint_of = "project",
-    .varied = "table",         .seed = "dout",      .result = "dtable",
+    OP_KIND(nn, project_grad), .fill = fill_label_sets, .cases = EMBEDDINGS,
+    .adjoint_of = "project",   .varied = "table",       .seed = "dout",
+    .result = "dtable",
 };

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "data/tags.h"
 #include "gan/gan_checkpoint.h"
 #include "gan/networks.h"
 #include "nn/net_onnx.h"
@@ -22,14 +23,26 @@ struct export_request {
     bool overwrite;
 };
 
+static void export_describe_tags(const struct tag_sets *tags, char *to, size_t room)
+{
+    char names[240];
+    tags_tell(tags, names, sizeof names);
+    snprintf(to, room,
+             "- `tags` [N, %d]: float32, 1 for each tag that an image has, 0 for others, in this "
+             "order: %s\n",
+             tags->tag_count, names);
+}
+
 /* The text that goes with a model (Mitchell et al., "Model Cards for Model Reporting", 2019): what
  * its inputs and its output mean, and what it was made by. */
 static char *export_card(const struct net_design *design, const struct store_file *file)
 {
     const char *version = store_get(file, "version"), *step = store_get(file, "step");
     const char *pictures = store_get(file, "gan.pictures"), *rkid = store_get(file, "gan.rkid");
-    char classes[160] = "";
-    if (design->classes)
+    char classes[400] = "";
+    if (design->tags)
+        export_describe_tags(design->tags, classes, sizeof classes);
+    else if (design->classes)
         snprintf(classes, sizeof classes, "- `label` [N]: int64, the class, 0 to %d\n",
                  design->classes - 1);
     return string_format(
@@ -76,13 +89,13 @@ static void export_add_metadata(struct onnx_model *model, const struct store_fil
     }
 }
 
-static int export_generator(struct onnx_model *model, const struct net *net,
+static int export_generator(struct onnx_model *model, const struct net *net, bool tags,
                             const struct store_file *file)
 {
     float *parameters = malloc(net->floats * sizeof *parameters);
     if (!parameters) return fail(ERR_SYSTEM, "out of memory");
     int code = gan_load_generator(net, parameters, file);
-    if (code == OK) code = net_onnx_add(model, net, parameters, "z", "image");
+    if (code == OK) code = net_onnx_add(model, net, parameters, tags, "z", "image");
     free(parameters);
     return code;
 }
@@ -93,21 +106,27 @@ static int export_file(const struct export_request *request, const struct store_
     struct net_design design;
     struct net net = {0};
     int code;
+    struct tag_sets tags = {0};
     TRY(gan_load_design(&design, file));
+    TRY_CLEANUP(gan_load_tags(&tags, &design, file));
     if (net_generator(&net, &design, false) < 0)
         TRY_CLEANUP(fail_within(ERR_DATA, "%s", store_path(file)));
     TRY_CLEANUP(gan_expect_generator(&net, file));
-    TRY_CLEANUP(export_generator(&model, &net, file));
+    TRY_CLEANUP(export_generator(&model, &net, design.tags != NULL, file));
     TRY_CLEANUP(export_add_card(&model, &design, file, request->card));
     export_add_metadata(&model, file);
     if (design.channels == 4) onnx_add_metadata(&model, "alpha", "premultiplied");
     TRY_CLEANUP(onnx_write(&model, "generator", request->output));
     log_info("%s: %zu parameters, z of %d numbers%s -> images of %dx%d", request->output,
-             net.parameter_total, design.z, design.classes ? " and a class" : "",
+             net.parameter_total, design.z,
+             design.tags      ? " and tags"
+             : design.classes ? " and a class"
+                              : "",
              design.base_w << (design.stages - 1), design.base_h << (design.stages - 1));
 cleanup:
     onnx_free(&model);
     net_free(&net);
+    tag_sets_free(&tags);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/tags.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,15 @@ struct caption_entry {
     int image;
 };
 
-/* White space, and what C would end a text at, becomes single blanks between words. */
-static void caption_tidy(char *text, size_t bytes)
+/* White space, and what C would end a text at, becomes single blanks between words; lines: but for
+ * the ends of lines. */
+static void caption_tidy(char *text, size_t bytes, bool lines)
 {
     size_t to = 0;
     bool blank = false;
     for (size_t i = 0; i < bytes; i++) {
         unsigned char byte = (unsigned char)text[i];
-        if (byte <= ' ' || byte == 127) {
+        if ((byte <= ' ' || byte == 127) && !(lines && byte == '\n')) {
             blank = to > 0;
             continue;
         }
@@ -32,8 +34,9 @@ static void caption_tidy(char *text, size_t bytes)
     text[to] = '\0';
 }
 
-/* The description of one image; *found: it has a file of its own. */
-static int caption_read_one(char **text, bool *found, const char *folder, const char *name)
+/* The description of one image, or its tags; *found: it has any. */
+static int caption_read_one(char **text, bool *found, const char *folder, const char *name,
+                            bool are_tags)
 {
     const char *base = strrchr(name, '/'), *dot = strrchr(base ? base : name, '.');
     int length = dot ? (int)(dot - name) : (int)strlen(name);
@@ -47,7 +50,13 @@ static int caption_read_one(char **text, bool *found, const char *folder, const 
     if (code == OK && !*text) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) {
         if (bytes) memcpy(*text, data, bytes);
-        caption_tidy(*text, bytes);
+        caption_tidy(*text, bytes, are_tags);
+    }
+    if (code == OK && are_tags) {
+        char *words = *text;
+        code = tags_of_picture(text, name, words);
+        *found = code == OK && **text;
+        free(words);
     }
     free(data);
     free(path);
@@ -75,7 +84,7 @@ static void captions_number(struct captions *captions, struct caption_entry *ent
     }
 }
 
-int captions_read(struct captions *captions, const char *folder, int count,
+int captions_read(struct captions *captions, const char *folder, bool are_tags, int count,
                   const char *(*name)(const void *context, int i), const void *context,
                   bool (*stop_requested)(void))
 {
@@ -90,15 +99,17 @@ int captions_read(struct captions *captions, const char *folder, int count,
         if (stop_requested && stop_requested())
             code = fail(ERR_STOPPED, "stopped while reading descriptions");
         else
-            code = caption_read_one(&entries[i].text, &found, folder, name(context, i));
+            code = caption_read_one(&entries[i].text, &found, folder, name(context, i), are_tags);
         if (code == OK && !found && without++ == 0) first_without = i;
     }
     if (code == OK && without == count)
-        code = fail(ERR_DATA, "%s: no image has a description: a text NAME.txt beside it (%s)",
-                    folder, name(context, 0));
+        code = fail(ERR_DATA, "%s: no image has a %s beside it (%s)", folder,
+                    are_tags ? "tag: a folder around it, or words between commas in a text NAME.txt"
+                             : "description: a text NAME.txt",
+                    name(context, 0));
     if (code == OK && without > 0)
-        log_warning("%s: %d of %d images have no description (%s%s): they are shown without",
-                    folder, without, count, name(context, first_without),
+        log_warning("%s: %d of %d images have no %s (%s%s): they are shown without", folder,
+                    without, count, are_tags ? "tag" : "description", name(context, first_without),
                     without > 1 ? ", ..." : "");
     if (code == OK) captions_number(captions, entries, count);
     for (int i = 0; entries && i < count; i++)

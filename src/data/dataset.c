@@ -137,7 +137,10 @@ static void dataset_tell(const struct dataset *set, const struct dataset_options
     char classes[32] = "", skipped[40] = "";
     if (header->skipped > 0) snprintf(skipped, sizeof skipped, ", %u unreadable", header->skipped);
     if (header->classes > 0)
-        snprintf(classes, sizeof classes, set->has_captions ? " with %u text%s" : " in %u class%s",
+        snprintf(classes, sizeof classes,
+                 options->labels == SCAN_LABELS_TAGS ? " with %u set%s of tags"
+                 : set->has_captions                 ? " with %u text%s"
+                                                     : " in %u class%s",
                  header->classes,
                  header->classes == 1 ? ""
                  : set->has_captions  ? "s"

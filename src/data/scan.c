@@ -256,12 +256,13 @@ static const char *scan_name(const void *context, int i)
 }
 
 /* Labels in place of sub-folders' names: classes out of label_file, or, where it is NULL, captions
- * beside the images. */
-static int scan_read_labels(struct scan *scan, const char *folder, const char *label_file)
+ * beside the images, or tags. */
+static int scan_read_labels(struct scan *scan, const char *folder, const char *label_file,
+                            bool are_tags)
 {
     struct captions labels;
     int code = label_file ? label_file_read(&labels, label_file, scan->count, scan_name, scan)
-                          : captions_read(&labels, folder, scan->count, scan_name, scan,
+                          : captions_read(&labels, folder, are_tags, scan->count, scan_name, scan,
                                           scan->stop_requested);
     for (int i = 0; i < scan->count && code == OK; i++)
         scan->files[i].label = labels.labels[i];
@@ -281,13 +282,14 @@ enum scan_labels scan_labels_of(const char *text)
     if (!*text || strcmp(text, "auto") == 0) return SCAN_LABELS_AUTO;
     if (strcmp(text, "true") == 0) return SCAN_LABELS_FOLDERS;
     if (strcmp(text, "false") == 0) return SCAN_LABELS_NONE;
+    if (strcmp(text, "tags") == 0) return SCAN_LABELS_TAGS;
     return SCAN_LABELS_FILE;
 }
 
 enum scan_labels scan_labels_known(const char *text)
 {
     enum scan_labels labels = scan_labels_of(text);
-    return labels == SCAN_LABELS_FILE ? labels : SCAN_LABELS_FOLDERS;
+    return labels == SCAN_LABELS_FILE || labels == SCAN_LABELS_TAGS ? labels : SCAN_LABELS_FOLDERS;
 }
 
 int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
@@ -315,8 +317,9 @@ int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels
     bool classes = labels == SCAN_LABELS_FOLDERS;
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));
-    if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_labels(scan, folder, NULL));
-    if (labels == SCAN_LABELS_FILE) TRY(scan_read_labels(scan, folder, label_file));
+    if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_labels(scan, folder, NULL, false));
+    if (labels == SCAN_LABELS_TAGS) TRY(scan_read_labels(scan, folder, NULL, true));
+    if (labels == SCAN_LABELS_FILE) TRY(scan_read_labels(scan, folder, label_file, false));
     return drop_aliases(scan);
 }
 

@@ -7,13 +7,16 @@
 
 /* Whether first-level folders are classes. AUTO: when every image lies in one, there are at least
  * two, and each holds enough images to learn a class from. CAPTIONS: the text beside an image is
- * its class (data/captions.h). FILE: a file names each image's class (data/label_file.h). */
+ * its class (data/captions.h). FILE: a file names each image's class (data/label_file.h). TAGS: the
+ * names of all folders above an image and the words of the text beside it are its tags; each set of
+ * tags is a class (data/tags.h). */
 enum scan_labels {
     SCAN_LABELS_NONE,
     SCAN_LABELS_FOLDERS,
     SCAN_LABELS_AUTO,
     SCAN_LABELS_CAPTIONS,
-    SCAN_LABELS_FILE
+    SCAN_LABELS_FILE,
+    SCAN_LABELS_TAGS
 };
 enum { SCAN_CLASS_LEAST = 50, SCAN_CLASSES_MOST = 1000 }; /* of AUTO */
 
@@ -49,9 +52,9 @@ int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels
                          const char *label_file, bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
 
-/* What a user's "auto", "true" or "false" says; any other text is the name of a file. */
+/* What a user's "auto", "true", "false" or "tags" says; any other text is the name of a file. */
 enum scan_labels scan_labels_of(const char *text);
-/* The same where there are classes: of folders, unless a file says. */
+/* The same where there are classes: of folders, unless a file or tags say. */
 enum scan_labels scan_labels_known(const char *text);
 
 /* A checksum of names, sizes, times, labels and captions. */

@@ -24,6 +24,7 @@
 #define IMGTRAIN_DEVICE_NN_OPS_H
 
 #include "device/nn_losses.h"
+#include "math/label_columns.h"
 #include "math/score_loss.h"
 
 #include <stdbool.h>
@@ -240,20 +241,22 @@ struct nn_ops {
     int (*spatial_map_grad)(struct device *device, float *dtable, const float *s, const void *x,
                             enum nn_type type, int n, int pixels, int c);
 
-    /* Embeddings, table [e][k], labels [n] in [0, k): rows of `stride` floats.
-     * gather out[n*stride + i] = table[i, label]; grad dtable[i, label] += d[n*stride + i];
-     * project out[n] = sum_i f[n,i] table[i, label]; project_dgrad df[n,i] = dout[n] table[i,
-     * label]; project_grad dtable[i, label] += dout[n] f[n,i]. */
-    int (*embed_gather)(struct device *device, float *out, const float *table, const int *labels,
-                        int n, int e, int k, int stride);
-    int (*embed_grad)(struct device *device, float *dtable, const float *d, const int *labels,
+    /* Embeddings, table [e][k], labels of n images: rows of `stride` floats. With V[n,i] =
+     * label_entry of row i, which is table[i, label] without sets (math/label_columns.h), and dV
+     * added to dtable by its adjoint:
+     * gather out[n*stride + i] = V[n,i]; grad dV[n,i] = d[n*stride + i];
+     * project out[n] = sum_i f[n,i] V[n,i]; project_dgrad df[n,i] = dout[n] V[n,i];
+     * project_grad dV[n,i] = dout[n] f[n,i]. */
+    int (*embed_gather)(struct device *device, float *out, const float *table,
+                        struct nn_labels labels, int n, int e, int k, int stride);
+    int (*embed_grad)(struct device *device, float *dtable, const float *d, struct nn_labels labels,
                       int n, int e, int k, int stride);
     int (*project)(struct device *device, float *out, const float *f, const float *table,
-                   const int *labels, int n, int e, int k);
+                   struct nn_labels labels, int n, int e, int k);
     int (*project_dgrad)(struct device *device, float *df, const float *dout, const float *table,
-                         const int *labels, int n, int e, int k);
+                         struct nn_labels labels, int n, int e, int k);
     int (*project_grad)(struct device *device, float *dtable, const float *dout, const float *f,
-                        const int *labels, int n, int e, int k);
+                        struct nn_labels labels, int n, int e, int k);
 
     /* out = (u - 128) / 128 for n images of `c` channels, mirrored left to right where flip[i]
      * (flip may be NULL) */

@@ -104,6 +104,9 @@ int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
     struct task_input **input = setup->input ? setup->input : own;
     bool is_first = !*input || !(*input)->set;
     data->captions = setup->config->diffusion.captions;
+    if (scan_labels_of(setup->config->diffusion.labels) == SCAN_LABELS_TAGS)
+        return fail(ERR_CONFIG, "diffusion.labels: tags are for a GAN; with captions=true the text "
+                                "beside an image is learnt");
     if (setup->without_input) return diffusion_count_classes(data, setup);
     if (!setup->config->diffusion.data[0])
         return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");

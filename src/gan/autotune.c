@@ -38,13 +38,13 @@ int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(voi
         code =
             core->device->nn->zero(core->device, core->factors, 2 * (size_t)micro * sizeof(float));
     for (int i = 0; i < PASSES; i++) {
-        labels[i] = passes[i]->labels;
-        passes[i]->labels = (const int *)(const void *)core->factors; /* all of class 0 */
+        labels[i] = passes[i]->labels.label;
+        passes[i]->labels.label = (const int *)(const void *)core->factors; /* all of class 0 */
     }
     for (int n = micro; code == OK && n > 0; n = n == batch % micro ? 0 : batch % micro)
         code = autotune_all_passes(core, n);
     for (int i = 0; i < PASSES; i++)
-        passes[i]->labels = labels[i];
+        passes[i]->labels.label = labels[i];
     int end = library->end(core->device);
     if (code == OK) code = end;
     return code < 0 ? code : core->device->synchronize(core->device);

@@ -72,6 +72,7 @@ static int gan_declare_inputs(struct gan_core *core, const struct phases *p, str
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
+    TRY(net_declare_label_sets(&core->design, plan, &core->label_sets));
     TRY(stepper_declare_host(&core->stepper, gan_step_inputs_layout(&core->shape, NULL, NULL),
                              2 * GAN_SUMS, plan));
     TRY(stepper_declare_arrival(&core->stepper, "inputs.arrival",
@@ -206,6 +207,7 @@ static void connect_pass(struct gan_core *core, struct network_pass *s,
     s->gradients = gradients ? network->gradients : NULL;
     s->chunk = network == &core->d ? 2 * core->chunk : core->chunk;
     s->workspace = core->workspace;
+    s->labels.sets = core->label_sets;
     s->parts = core->mode.scheme == GAN_SCHEME_BLOCK;
     s->stop_requested = core->stop_requested;
 }
@@ -240,7 +242,7 @@ static void connect_passes(struct gan_core *core)
     }
 }
 
-void gan_core_connect(struct gan_core *core)
+int gan_core_connect(struct gan_core *core)
 {
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     list_offload_ranges(core, ranges);
@@ -251,6 +253,7 @@ void gan_core_connect(struct gan_core *core)
     for (int i = 0; i < 2; i++)
         gan_step_inputs_layout(&core->shape, &core->host[i], core->stepper.host_inputs[i]);
     connect_passes(core);
+    return net_send_label_sets(&core->design, core->device, core->label_sets);
 }
 
 /* Which numbers of which network a range is. */

@@ -83,6 +83,7 @@ struct gan_core {
     struct gan_step_inputs
         host[2]; /* the host's, by turns: one is filled while the other is copied */
     char *inputs_memory;
+    int *label_sets;     /* where labels are sets of tags */
     struct gan_block at; /* the present micro-batch of the device's, */
     int n;               /* of so many pairs */
     gan_fill *fill;      /* of the present step */
@@ -108,8 +109,8 @@ static inline size_t gan_picture_floats(const struct gan_core *core)
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
                      const struct gan_mode *mode, struct device *device, struct plan *plan);
 void gan_core_close(struct gan_core *core);
-/* After plan_commit: connects the passes. */
-void gan_core_connect(struct gan_core *core);
+/* After plan_commit: connects the passes, and sends the tags of labels. */
+int gan_core_connect(struct gan_core *core);
 /* What passes look at before every layer, from now on; NULL: they are not stopped. */
 void gan_core_listen(struct gan_core *core, bool (*stop_requested)(void));
 /* Lets the convolutions' library learn what it does not know yet, by a trial of both steps:

@@ -85,6 +85,32 @@ static enum dataset_channels asked_channels(const struct config *config)
     return channels[config->gan.channels];
 }
 
+static const char *scan_class_name(const void *scan, int i)
+{
+    return ((const struct scan *)scan)->classes[i];
+}
+
+static const char *set_class_name(const void *set, int i)
+{
+    return dataset_class_name(set, i);
+}
+
+/* Each has a column of the networks' tables; where they are sets of tags, each tag has. */
+static int gan_take_classes(struct task_state *s, int count,
+                            const char *(*name)(const void *context, int i), const void *context)
+{
+    s->classes = count;
+    if (count == 0 || scan_labels_of(s->config->gan.labels) != SCAN_LABELS_TAGS) return OK;
+    const char **sets = malloc((size_t)count * sizeof *sets);
+    if (!sets) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++)
+        sets[i] = name(context, i);
+    int code = tag_sets_make(&s->tags, s->config->gan.data, count, sets);
+    s->classes = s->tags.tag_count;
+    free(sets);
+    return code;
+}
+
 /* For a forecast: the list of files tells the classes, and few images are opened, if any. */
 static int count_classes(struct task_state *s, const struct task_setup *setup)
 {
@@ -98,7 +124,7 @@ static int count_classes(struct task_state *s, const struct task_setup *setup)
     int code = scan_folder_labelled(&scan, setup->config->gan.data,
                                     scan_labels_of(setup->config->gan.labels),
                                     setup->config->gan.labels, setup->stop_requested);
-    s->classes = scan.class_count;
+    if (code == OK) code = gan_take_classes(s, scan.class_count, scan_class_name, &scan);
     if (code == OK && !known) code = channels_look(&options.channels, &options, &scan);
     if (code == OK) s->channels = channels_count(options.channels);
     scan_free(&scan);
@@ -141,7 +167,7 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
     if (!*input) return fail(ERR_SYSTEM, "out of memory");
     TRY(dataset_open_once(&(*input)->set, &options, setup->run_dir, setup->planned_dir));
     s->set = (*input)->set;
-    s->classes = dataset_classes(s->set);
+    TRY(gan_take_classes(s, dataset_classes(s->set), set_class_name, s->set));
     s->channels = dataset_channels(s->set);
     s->progress.fingerprint = dataset_fingerprint(s->set);
     s->progress.pictures = dataset_train_count(s->set) + dataset_held_count(s->set);
@@ -157,6 +183,7 @@ int gan_declare(struct task_state *s, const struct config *config, const struct 
     s->core = calloc(1, sizeof *s->core);
     if (!s->core) return fail(ERR_SYSTEM, "out of memory");
     TRY(gan_design(&design, config, s->classes, s->channels));
+    if (s->tags.count) design.tags = &s->tags;
     TRY(gan_core_declare(s->core, &design, &choices, s->device, s->plan));
     TRY(best_model_declare(&s->best, s->core->g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
@@ -190,6 +217,7 @@ static void gan_close(struct task_state *s)
     plan_free(s->plan);
     gan_free_core(s->core);
     gan_free_input(s->own_input);
+    tag_sets_free(&s->tags);
     free(s->items);
     free(s);
 }
@@ -283,12 +311,13 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (setup->resume) TRY(gan_expect_state(s->core, setup->resume));
     warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));
-    gan_core_connect(s->core);
+    TRY(gan_core_connect(s->core));
     TRY(gan_allocate(s));
-    log_info("gan: %d x %d %s, %d images (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
+    log_info("gan: %d x %d %s, %d images (%d held out), %d %s; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %s%s",
              s->core->shape.w, s->core->shape.h, channels_name(channels_of(s->channels)),
              dataset_train_count(s->set), dataset_held_count(s->set), s->core->design.classes,
+             s->core->design.tags ? "tags" : "classes",
              (double)s->core->g.net.parameter_total * 1e-6,
              (double)s->core->d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core->d.net),
              s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_NONE ? "none" : "block",

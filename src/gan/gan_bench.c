@@ -201,7 +201,7 @@ static int gan_bench_set_up(struct gan_bench *b, const struct bench *bench, int 
         b->picture[i] = (uint8_t)philox_draw(1, STREAM_TEST, 0, (uint64_t)i).v[0];
     TRY(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     TRY(plan_commit(b->plan, b->device));
-    gan_core_connect(&b->core);
+    TRY(gan_core_connect(&b->core));
     TRY(gan_core_initialise(&b->core, 1));
     gan_bench_learn_until = clock_seconds() + asked.learn;
     return gan_core_autotune(&b->core, NULL, gan_bench_learnt);

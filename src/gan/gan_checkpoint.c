@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "data/channels.h"
+#include "data/tags.h"
 #include "device/conv_library.h"
 #include "device/device.h"
 #include "nn/images_seen.h"
@@ -54,7 +55,8 @@ static int load_list(const struct store_file *file, const char *key, int most, i
     return OK;
 }
 
-static const char channels_key[] = "gan.channels"; /* older versions: none, and 3 */
+static const char label_sets_key[] = "gan.label_sets"; /* where labels are sets of tags */
+static const char channels_key[] = "gan.channels";     /* older versions: none, and 3 */
 
 static int load_channels(int *channels, const struct store_file *file)
 {
@@ -87,6 +89,15 @@ int gan_known_channels(int *channels, const struct task_setup *setup)
     return code;
 }
 
+static int store_tags(const struct tag_sets *tags, struct store_writer *writer)
+{
+    char *text;
+    TRY(tag_sets_write(tags, &text));
+    int code = store_set(writer, label_sets_key, text);
+    free(text);
+    return code;
+}
+
 int gan_store_design(const struct net_design *design, struct store_writer *writer)
 {
     TRY(store_set_int(writer, "gan.stages", design->stages));
@@ -96,6 +107,7 @@ int gan_store_design(const struct net_design *design, struct store_writer *write
     TRY(store_set_int(writer, "gan.classes", design->classes));
     TRY(store_set_int(writer, "gan.embedding", design->embedding));
     TRY(store_set_int(writer, channels_key, design->channels));
+    if (design->tags) TRY(store_tags(design->tags, writer));
     TRY(store_list(writer, "gan.widths", design->width, design->stages));
     return store_list(writer, "gan.blocks", design->blocks, design->stages);
 }
@@ -129,6 +141,16 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
     TRY(load_list(file, "gan.widths", 4096, design->width, design->stages));
     TRY(load_list(file, "gan.blocks", 64, design->blocks, design->stages));
     return check_design(design, file);
+}
+
+int gan_load_tags(struct tag_sets *tags, struct net_design *design, const struct store_file *file)
+{
+    if (!store_get(file, label_sets_key)) return OK;
+    TRY(tag_sets_read(tags, store_path(file), store_get(file, label_sets_key)));
+    design->tags = tags;
+    if (tags->tag_count == design->classes) return OK;
+    return fail(ERR_DATA, "%s: metadata %s has %d tags, but gan.classes is %d", store_path(file),
+                label_sets_key, tags->tag_count, design->classes);
 }
 
 /* What a checkpoint holds of each range. */

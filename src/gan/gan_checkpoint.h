@@ -44,6 +44,9 @@ int gan_store_design(const struct net_design *design, struct store_writer *write
 /* The design that a model or checkpoint was trained with, of images that can be trained. It is
  * the metadata's word alone until weights_expect was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
+/* The sets of tags that its labels are, if they are: then design->tags, which borrows them. *tags
+ * is zeroed by the caller, and to be freed in any case. ERR_DATA. */
+int gan_load_tags(struct tag_sets *tags, struct net_design *design, const struct store_file *file);
 /* The config that a model or checkpoint was trained with; the defaults where it names none. The
  * caller frees it. */
 int gan_load_config(struct config **config, const struct store_file *file);

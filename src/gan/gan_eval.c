@@ -49,9 +49,14 @@ static int gan_eval_open_data(struct dataset **set, const struct task_evaluation
     int code = dataset_open(set, &options);
     free(cache);
     TRY(code);
-    if (dataset_classes(*set) == sampler_classes(sampler)) return OK;
-    return fail(ERR_DATA, "%s has %d classes, but the model %d", folder, dataset_classes(*set),
-                sampler_classes(sampler));
+    if (dataset_classes(*set) != sampler_classes(sampler))
+        return fail(ERR_DATA, "%s has %d classes, but the model %d", folder, dataset_classes(*set),
+                    sampler_classes(sampler));
+    for (int i = 0; sampler_has_tags(sampler) && i < dataset_classes(*set); i++)
+        if (strcmp(dataset_class_name(*set, i), sampler_set(sampler, i)) != 0)
+            return fail(ERR_DATA, "%s has images with other tags than the model: '%.60s'", folder,
+                        dataset_class_name(*set, i));
+    return OK;
 }
 
 /* ---- printing ---- */

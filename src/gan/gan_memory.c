@@ -98,6 +98,7 @@ int gan_need(const struct task_state *s, const struct memory_mode *mode, struct 
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
     trial->device = s->device;
     trial->classes = s->classes;
+    trial->tags = s->tags;
     trial->channels = s->channels;
     trial->conv_library = s->conv_library;
     trial->plan = plan_create();
@@ -178,7 +179,7 @@ int gan_replan(struct task_state *s, const struct memory_mode *mode)
     s->core->g.v_missing = before.core->g.v_missing;
     s->core->d.v_missing = before.core->d.v_missing;
     gan_free_core(before.core);
-    gan_core_connect(s->core);
+    TRY(gan_core_connect(s->core));
     s->mode = *mode;
     s->mode.work.batch = (int)s->sized.gan.batch;
     return gan_core_autotune(s->core, NULL, s->stop_requested);

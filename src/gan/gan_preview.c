@@ -45,7 +45,7 @@ static int make_samples(struct task_state *s)
         int n = total - first < most ? total - first : most;
         for (int i = 0; i < n; i++) {
             seeds[i] = (uint64_t)(first + i);
-            classes[i] = core->design.classes ? (first + i) % core->design.classes : 0;
+            classes[i] = core->design.classes ? (first + i) % net_labels(&core->design) : 0;
         }
         TRY(make_some(s, seeds, classes, n, s->show + (size_t)first * picture));
     }

@@ -19,8 +19,9 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
     core->at =
         gan_block_from(&core->shape, &core->inputs.step[which], core->shape.ahead ? first : 0);
     core->n = g->n = n;
-    g->labels = core->g_back.labels = b->labels;
-    core->d_first.labels = core->d_second.labels = core->d_score.labels = b->pair_labels;
+    g->labels.label = core->g_back.labels.label = b->labels;
+    core->d_first.labels.label = core->d_second.labels.label = core->d_score.labels.label =
+        b->pair_labels;
     TRY(core->device->nn->copy(core->device, g->value[0], b->z,
                                (size_t)(n * core->shape.z_stride) * sizeof(float)));
     TRY(core->device->nn->from_u8(core->device, core->real, b->pixels, b->flips, n, core->shape.h,

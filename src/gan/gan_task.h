@@ -3,6 +3,7 @@
 #define IMGTRAIN_GAN_GAN_TASK_H
 
 #include "config/config.h"
+#include "data/tags.h"
 #include "gan/best_model.h"
 #include "gan/core.h"
 #include "gan/gan_checkpoint.h"
@@ -31,6 +32,7 @@ struct task_state {
     struct dataset *set;          /* the input's */
     struct task_input *own_input; /* where nobody else keeps it */
     int classes, channels;        /* of the set, also when it is not loaded */
+    struct tag_sets tags;         /* which are the classes; of trials another's. count 0: none */
     struct memory_mode mode;      /* how memory is saved */
     bool amp;                     /* mixed precision: a part of the result, so no way to save */
     bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */

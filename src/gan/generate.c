@@ -21,7 +21,7 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
     const struct gan_block *b = &core->inputs.step[GAN_D], *host = &core->host[0].step[GAN_D];
     size_t stride = (size_t)core->shape.z_stride, one = gan_picture_floats(core);
     s.parameters = parameters;
-    s.labels = b->labels;
+    s.labels.label = b->labels;
     TRY(core->device->synchronize(core->device));
     if (parameters == core->g.ema)
         TRY(trained_net_reach_average(&core->g, core->device, core->stepper.staging != NULL,
@@ -48,7 +48,7 @@ int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *
     struct network_pass s = core->d_score;
     const struct gan_block *b = &core->inputs.step[GAN_D], *host = &core->host[0].step[GAN_D];
     size_t one = gan_picture_floats(core);
-    s.labels = b->pair_labels;
+    s.labels.label = b->pair_labels;
     TRY(core->device->synchronize(core->device));
     for (int first = 0; first < n; first += core->mode.micro) {
         s.n = n - first < core->mode.micro ? n - first : core->mode.micro;

@@ -1,6 +1,9 @@
 #include "gan/networks.h"
 
 #include "base/error.h"
+#include "data/tags.h"
+#include "device/device.h"
+#include "memory/plan.h"
 #include "nn/layers.h"
 
 #include <math.h>
@@ -132,6 +135,25 @@ static int builder_end(struct builder *b, bool amp)
 {
     if (amp) net_mix_precision(b->net);
     return net_finish(b->net);
+}
+
+int net_labels(const struct net_design *design)
+{
+    return design->tags ? design->tags->count : design->classes;
+}
+
+int net_declare_label_sets(const struct net_design *design, struct plan *plan, int **sets)
+{
+    if (!design->tags) return OK;
+    return plan_declare(plan, "label_sets", PLAN_DATA,
+                        (size_t)design->tags->numbers * sizeof **sets, PLAN_ALWAYS, (void **)sets);
+}
+
+int net_send_label_sets(const struct net_design *design, struct device *device, int *sets)
+{
+    if (!design->tags) return OK;
+    return device_send(device, sets, design->tags->table,
+                       (size_t)design->tags->numbers * sizeof *sets);
 }
 
 int net_generator(struct net *net, const struct net_design *design, bool amp)

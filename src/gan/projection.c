@@ -1,6 +1,7 @@
 #include "gan/projection.h"
 
 #include "base/error.h"
+#include "data/tags.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
 #include "gan/gan_checkpoint.h"
@@ -26,7 +27,8 @@ struct projection {
     bool tunes;                                /* the next four have memory */
     float *parameters, *gradients, *g_m, *g_v; /* of the generator, on the device */
     struct adam_f32 *rates;                    /* likewise: of one step */
-    int *labels;                               /* [most], likewise */
+    int *labels, *label_sets;                  /* [most], likewise; the sets that they are */
+    struct tag_sets tags;                      /* count 0: labels are classes */
     float *host_parameters;                    /* what is loaded and stored */
     float *z, *z_gradient, *z_m, *z_v;         /* [most][z] */
     float *rows, *targets, *images;            /* [most] rows of G's input, images; host */
@@ -88,6 +90,7 @@ static int projection_declare(struct projection *p)
     TRY(projection_declare_host(p));
     TRY(plan_declare(p->plan, "labels", PLAN_DATA, (size_t)p->most * sizeof *p->labels, PLAN_ALWAYS,
                      (void **)&p->labels));
+    TRY(net_declare_label_sets(&p->design, p->plan, &p->label_sets));
     TRY(plan_declare(p->plan, "workspace", PLAN_WORKSPACE,
                      pass_workspace(&p->net, p->device, p->most, 1), PLAN_ALWAYS,
                      &p->pass.workspace));
@@ -99,6 +102,7 @@ static int projection_declare(struct projection *p)
 static int projection_set_up(struct projection *p, const struct store_file *file)
 {
     TRY(gan_load_design(&p->design, file));
+    TRY(gan_load_tags(&p->tags, &p->design, file));
     if (net_generator(&p->net, &p->design, false) < 0)
         return fail_within(ERR_DATA, "%s", store_path(file));
     TRY(gan_expect_generator(&p->net, file));
@@ -109,7 +113,8 @@ static int projection_set_up(struct projection *p, const struct store_file *file
     p->pass.parameters = p->parameters;
     p->pass.gradients = p->gradients;
     p->pass.chunk = 1;
-    p->pass.labels = p->labels;
+    p->pass.labels = (struct nn_labels){p->labels, p->label_sets};
+    TRY(net_send_label_sets(&p->design, p->device, p->label_sets));
     TRY(gan_load_generator(&p->net, p->host_parameters, file));
     return device_send(p->device, p->parameters, p->host_parameters, p->net.floats * sizeof(float));
 }
@@ -138,6 +143,7 @@ void projection_close(struct projection *p)
     plan_free(p->plan);
     pass_close(&p->pass);
     net_free(&p->net);
+    tag_sets_free(&p->tags);
     free(p);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/tags.h"
 #include "device/device.h"
 #include "gan/gan_checkpoint.h"
 #include "memory/plan.h"
@@ -20,8 +21,9 @@ struct sampler {
     struct network_pass pass;
     float *parameters;
     float *host_parameters, *host_z; /* where the device has memory of its own */
-    int *labels;
-    float *mixture; /* [embedding] in place of a class's vector; NULL: by the labels */
+    int *labels, *label_sets;
+    struct tag_sets tags; /* of labels that are sets; count 0: they are classes */
+    float *mixture;       /* [embedding] in place of a class's vector; NULL: by the labels */
     int micro;
     char *path; /* of the file, for messages */
 };
@@ -53,6 +55,7 @@ static int sampler_declare(struct sampler *s, const struct device *device)
                      &s->pass.workspace));
     TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
                      PLAN_ALWAYS, (void **)&s->labels));
+    TRY(net_declare_label_sets(&s->design, s->plan, &s->label_sets));
     if (!device->is_host) TRY(sampler_declare_host(s));
     struct pass_use use = {.plan = s->plan, .net = &s->net, .name = "g", .n = s->micro, .chunk = 1};
     return pass_plan_values(&use, &s->pass, false, 0, NULL);
@@ -71,6 +74,7 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     s->path = string_format("%s", store_path(file));
     if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(gan_load_design(&s->design, file));
+    TRY_CLEANUP(gan_load_tags(&s->tags, &s->design, file));
     if (net_generator(&s->net, &s->design, false) < 0) /* no fault of a config's, as in training */
         TRY_CLEANUP(fail_within(ERR_DATA, "%s", store_path(file)));
     TRY_CLEANUP(gan_expect_generator(&s->net, file));
@@ -78,10 +82,11 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(sampler_declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
     TRY_CLEANUP(sampler_load(s, file));
+    TRY_CLEANUP(net_send_label_sets(&s->design, device, s->label_sets));
     s->pass.device = device;
     s->pass.parameters = s->parameters;
     s->pass.chunk = 1;
-    s->pass.labels = s->labels;
+    s->pass.labels = (struct nn_labels){s->labels, s->label_sets};
     *out = s;
     return OK;
 cleanup:
@@ -95,6 +100,7 @@ void sampler_close(struct sampler *s)
     plan_free(s->plan);
     pass_close(&s->pass);
     net_free(&s->net);
+    tag_sets_free(&s->tags);
     free(s->mixture);
     free(s->path);
     free(s);
@@ -117,7 +123,7 @@ int sampler_channels(const struct sampler *s)
 
 int sampler_classes(const struct sampler *s)
 {
-    return s->design.classes;
+    return net_labels(&s->design);
 }
 
 int sampler_z(const struct sampler *s)
@@ -130,7 +136,7 @@ void sampler_latent(const struct sampler *s, uint64_t seed, float *latent)
     gan_latent(latent, s->design.z, seed);
 }
 
-/* The vectors of all classes: [embedding][classes]. */
+/* The vectors of all classes, or tags: [embedding][classes]. */
 static int sampler_fetch_classes(const struct sampler *s, float **table)
 {
     const struct net_parameter *p = &s->net.parameters[s->net.layers[0].weight];
@@ -141,27 +147,71 @@ static int sampler_fetch_classes(const struct sampler *s, float **table)
     return code;
 }
 
-int sampler_mix(struct sampler *s, const double *weights)
+/* Into s->mixture: the sum of the vectors, each times its class's or tag's weight. */
+static int sampler_add_vectors(struct sampler *s, const double *weights)
 {
     int classes = s->design.classes, embedding = s->design.embedding;
     float *table, *mixture;
+    TRY(sampler_fetch_classes(s, &table));
+    mixture = malloc((size_t)embedding * sizeof *mixture);
+    for (int i = 0; mixture && i < embedding; i++) {
+        double sum = 0;
+        for (int k = 0; k < classes; k++)
+            sum += weights[k] * (double)table[(ptrdiff_t)i * classes + k];
+        mixture[i] = (float)sum;
+    }
+    free(table);
+    free(s->mixture);
+    s->mixture = mixture;
+    return mixture ? OK : fail(ERR_SYSTEM, "out of memory");
+}
+
+int sampler_mix(struct sampler *s, const double *weights)
+{
     double all = 0;
     free(s->mixture);
     s->mixture = NULL;
     if (!weights) return OK;
-    TRY(sampler_fetch_classes(s, &table));
-    mixture = malloc((size_t)embedding * sizeof *mixture);
-    for (int k = 0; k < classes; k++)
-        all += weights[k];
-    for (int i = 0; mixture && i < embedding; i++) {
-        double sum = 0;
-        for (int k = 0; k < classes; k++)
-            sum += weights[k] / all * (double)table[(ptrdiff_t)i * classes + k];
-        mixture[i] = (float)sum;
+    double *columns = calloc((size_t)s->design.classes, sizeof *columns);
+    if (!columns) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < sampler_classes(s); i++)
+        all += weights[i];
+    for (int i = 0; i < sampler_classes(s); i++) {
+        struct label_columns of = label_columns((struct nn_labels){&i, s->tags.table}, 0);
+        for (int t = 0; t < of.count; t++)
+            columns[of.column[t]] += weights[i] / all * (double)of.scale;
     }
-    free(table);
-    s->mixture = mixture;
-    return mixture ? OK : fail(ERR_SYSTEM, "out of memory");
+    int code = sampler_add_vectors(s, columns);
+    free(columns);
+    return code;
+}
+
+bool sampler_has_tags(const struct sampler *s)
+{
+    return s->design.tags != NULL;
+}
+
+const char *sampler_set(const struct sampler *s, int label)
+{
+    return s->tags.sets[label];
+}
+
+int sampler_tag(struct sampler *s, const char *option, const char *text)
+{
+    int code, count;
+    if (!sampler_has_tags(s))
+        return fail(ERR_USAGE, "%s: this model was trained without tags (labels: tags)", option);
+    double *columns = calloc((size_t)s->design.classes, sizeof *columns);
+    int *asked = calloc((size_t)s->design.classes, sizeof *asked);
+    if (!columns || !asked) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    TRY_CLEANUP(tags_find(&s->tags, option, text, asked, &count));
+    for (int t = 0; t < count; t++)
+        columns[asked[t]] = 1 / sqrt(count);
+    TRY_CLEANUP(sampler_add_vectors(s, columns));
+cleanup:
+    free(columns);
+    free(asked);
+    return code;
 }
 
 /* Latents and labels of the images from `first` on, to where the pass reads them. */

@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_GAN_SAMPLER_H
 #define IMGTRAIN_GAN_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct device;
@@ -29,6 +30,13 @@ void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent)
 /* From now on images are of a mixture of classes: the mean of their vectors, by weights [classes]
  * that are not negative, of a sum above 0. NULL: of the labels again. */
 int sampler_mix(struct sampler *sampler, const double *weights);
+
+/* From now on images have the tags of `text`, "red, round", whatever their labels. ERR_USAGE,
+ * naming `option`, for a tag that the model does not have. */
+int sampler_tag(struct sampler *sampler, const char *option, const char *text);
+bool sampler_has_tags(const struct sampler *sampler);
+/* The set of tags that a label is: "red, round". */
+const char *sampler_set(const struct sampler *sampler, int label);
 
 /* n images of n latents (one after the other) and labels (NULL without classes, and of
  * a mixture): out [n][h][w][channels]

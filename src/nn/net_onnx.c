@@ -18,6 +18,7 @@ struct onnx_name {
 struct onnx_builder {
     struct onnx_model *model;
     const struct net *net;
+    bool tags;
     const char *input, *output;
 };
 
@@ -67,20 +68,51 @@ static void onnx_input(const struct onnx_builder *b, int i)
     add_plain_node(b, "Identity", b->input, value_of(b, i).text);
 }
 
-/* The latent and, behind it, its class's column of the table. */
+static void onnx_transpose(const struct onnx_builder *b, const char *from, const char *to)
+{
+    struct protobuf turn = onnx_node("Transpose", from, to);
+    onnx_ints_attribute(&turn, "perm", 2, (int64_t[]){1, 0});
+    onnx_add_node(b->model, &turn);
+}
+
+/* The label's column of the table, as a row. */
+static void onnx_class_row(const struct onnx_builder *b, int i, const char *row)
+{
+    const char *table = parameter_name(b, b->net->layers[i].weight);
+    struct onnx_name column = within(i, "columns");
+    onnx_add_input(b->model, "label", ONNX_INT64, 1, (int64_t[]){-1});
+    struct protobuf gather = onnx_node("Gather", both(table, "label").text, column.text);
+    onnx_int_attribute(&gather, "axis", 1);
+    onnx_add_node(b->model, &gather);
+    onnx_transpose(b, column.text, row);
+}
+
+/* label_entry of the tags: the sum of their columns by the root of their number, or of 1 where
+ * there is none. */
+static void onnx_tags_row(const struct onnx_builder *b, int i, const char *row)
+{
+    const struct net_layer *l = &b->net->layers[i];
+    struct onnx_name turned = within(i, "turned"), sum = within(i, "sum"), one = within(i, "one"),
+                     axis = within(i, "axis"), count = within(i, "count"), most = within(i, "most"),
+                     root = within(i, "root");
+    onnx_add_input(b->model, "tags", ONNX_FLOAT, 2, (int64_t[]){-1, l->classes});
+    onnx_transpose(b, parameter_name(b, l->weight), turned.text);
+    add_plain_node(b, "MatMul", both("tags", turned.text).text, sum.text);
+    onnx_add_numbers(b->model, axis.text, 1, (int64_t[]){1});
+    add_plain_node(b, "ReduceSum", both("tags", axis.text).text, count.text); /* keeps the axis */
+    onnx_add_weights(b->model, one.text, 1, (int64_t[]){1}, (float[]){1});
+    add_plain_node(b, "Max", both(count.text, one.text).text, most.text);
+    add_plain_node(b, "Sqrt", most.text, root.text);
+    add_plain_node(b, "Div", both(sum.text, root.text).text, row);
+}
+
+/* The latent and, behind it, its class's vector. */
 static void onnx_embedded_input(const struct onnx_builder *b, int i)
 {
     const struct net_layer *l = &b->net->layers[i];
-    struct onnx_name row = within(i, "rows"), column = within(i, "columns");
+    struct onnx_name row = within(i, "rows");
     onnx_add_input(b->model, "z", ONNX_FLOAT, 2, (int64_t[]){-1, l->c - l->embedding});
-    onnx_add_input(b->model, "label", ONNX_INT64, 1, (int64_t[]){-1});
-    struct protobuf gather =
-        onnx_node("Gather", both(parameter_name(b, l->weight), "label").text, column.text);
-    onnx_int_attribute(&gather, "axis", 1);
-    onnx_add_node(b->model, &gather);
-    struct protobuf turn = onnx_node("Transpose", column.text, row.text);
-    onnx_ints_attribute(&turn, "perm", 2, (int64_t[]){1, 0});
-    onnx_add_node(b->model, &turn);
+    (b->tags ? onnx_tags_row : onnx_class_row)(b, i, row.text);
     struct protobuf concat = onnx_node("Concat", both("z", row.text).text, value_of(b, i).text);
     onnx_int_attribute(&concat, "axis", 1);
     onnx_add_node(b->model, &concat);
@@ -173,9 +205,9 @@ static int onnx_layer(const struct onnx_builder *b, int i)
 }
 
 int net_onnx_add(struct onnx_model *model, const struct net *net, const float *parameters,
-                 const char *input, const char *output)
+                 bool tags, const char *input, const char *output)
 {
-    struct onnx_builder b = {model, net, input, output};
+    struct onnx_builder b = {model, net, tags, input, output};
     const struct net_layer *last = &net->layers[net->layer_count - 1];
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];

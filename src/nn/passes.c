@@ -203,7 +203,7 @@ static void move_segment(struct network_pass *s, int begin, int images)
 {
     const struct net *net = s->net;
     int end = net->layers[begin].end;
-    if (s->labels) s->labels += images;
+    if (s->labels.label) s->labels.label += images;
     for (int i = begin; i <= end; i++) {
         const struct net_layer *l = &net->layers[i];
         move_layer(s, i, images);

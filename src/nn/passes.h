@@ -29,7 +29,7 @@ struct network_pass {
     float *derived_gradients;     /* accumulated into; zeros before a step */
     int n;                        /* images */
     int chunk;                    /* see device/nn_ops.h */
-    const int *labels;            /* [n] with classes */
+    struct nn_labels labels;      /* [n] with classes */
     void *workspace;              /* pass_workspace bytes */
     void *addend;                 /* where the network needs_addend: pass_plan_gradients */
     bool (*stop_requested)(void); /* looked at before every layer; NULL: never */

@@ -1,6 +1,6 @@
 """An exported generator in other programs: onnx's checker, and onnxruntime's images beside ours.
 
-  onnx_beside.py FILE.onnx LATENTS.npy ROW.pnm [LABEL]
+  onnx_beside.py FILE.onnx LATENTS.npy ROW.pnm [LABEL | TAG,TAG,...]
 
 ROW.pnm: our images of these latents side by side, RGB; grey and images with alpha (over white) as
 `imgtrain sample` makes RGB of them. Prints how many agree to 1 of 255.
@@ -15,9 +15,14 @@ model, latents, row = sys.argv[1:4]
 onnx.checker.check_model(onnx.load(model), full_check=True)
 z = numpy.load(latents).astype(numpy.float32)
 inputs = {'z': z}
-if len(sys.argv) > 4:
-    inputs['label'] = numpy.full(len(z), int(sys.argv[4]), numpy.int64)
 session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+if len(sys.argv) > 4:
+    numbers = [int(n) for n in sys.argv[4].split(',')]
+    if 'tags' in [i.name for i in session.get_inputs()]:
+        inputs['tags'] = numpy.zeros((len(z), session.get_inputs()[1].shape[1]), numpy.float32)
+        inputs['tags'][:, numbers] = 1
+    else:
+        inputs['label'] = numpy.full(len(z), numbers[0], numpy.int64)
 image, = session.run(['image'], inputs)
 its = numpy.clip(numpy.floor(image * 128 + 128.5), 0, 255).astype(int)
 if its.shape[1] == 4:

@@ -111,7 +111,7 @@ static void bench_open(struct bench *b, const char *name, int micro, enum gan_sc
     b->device->nn = ops;
     MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
-    gan_core_connect(&b->core);
+    MUST(gan_core_connect(&b->core));
     read_weights(b->file, &b->core.g.net, b->core.g.parameters);
     read_weights(b->file, &b->core.d.net, b->core.d.parameters);
     memcpy(b->core.g.ema, b->core.g.parameters, b->core.g.net.floats * sizeof(float));

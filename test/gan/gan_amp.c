@@ -42,7 +42,7 @@ static void bench_open(struct bench *b, const struct gan_mode *choices, int thre
     memset(&b->core, 0, sizeof b->core);
     MUST(gan_core_declare(&b->core, &design, choices, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
-    gan_core_connect(&b->core);
+    MUST(gan_core_connect(&b->core));
     MUST(gan_core_initialise(&b->core, 4));
     /* blocks end in zeros at the start: as if training had begun */
     struct trained_net *both[] = {&b->core.g, &b->core.d};

@@ -166,7 +166,7 @@ static struct result learn(const struct lesson *lesson)
     ck_assert_int_ge(device_open(&device, "cpu", 0), 0);
     ck_assert_int_ge(gan_core_declare(core, &design, &choices, device, plan), 0);
     ck_assert_int_ge(plan_commit(plan, device), 0);
-    gan_core_connect(core);
+    MUST(gan_core_connect(core));
     ck_assert_int_ge(gan_core_initialise(core, lesson->seed), 0);
     train(core, school);
     for (uint64_t i = 0; i < FAKES; i++)

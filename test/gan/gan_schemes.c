@@ -105,7 +105,7 @@ static void train(struct run *r, const struct net_design *design, const struct g
     MUST(device_open(&r->device, "cpu", 1));
     MUST(gan_core_declare(r->core, design, choices, r->device, r->plan));
     MUST(plan_commit(r->plan, r->device));
-    gan_core_connect(r->core);
+    MUST(gan_core_connect(r->core));
     MUST(gan_core_initialise(r->core, 1));
     draw_weights(&r->core->g, 0);
     draw_weights(&r->core->d, 1);

@@ -146,7 +146,7 @@ START_TEST(wrong_shapes_are_refused)
     const struct nn_ops *ops = ops_of(_i);
     float x[4] = {7, 7, 7, 7};
     double sums[GAN_SUMS] = {0};
-    int label = 0;
+    const struct nn_labels labels = {&(int){0}, NULL};
     uint8_t mask = 0;
     const struct nn_conv good = {1, 1, 1, 1, 1, 1, 1, 1, NN_F32, NN_F32};
     const struct nn_epilogue plain = {.slope = 1}, masked = {.slope = 1, .mask_out = &mask};
@@ -179,11 +179,11 @@ START_TEST(wrong_shapes_are_refused)
     ck_assert_int_eq(ops->spatial_map_expand(NULL, x, NN_F32, x, x, 0, 1, 1), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_contract(NULL, x, x, NN_F32, x, 1, 1, 0), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_grad(NULL, x, x, x, NN_F32, 1, -1, 1), ERR_USAGE);
-    ck_assert_int_eq(ops->embed_gather(NULL, x, x, &label, 1, 2, 1, 1), ERR_USAGE);
-    ck_assert_int_eq(ops->embed_grad(NULL, x, x, &label, 1, 2, 1, 1), ERR_USAGE);
-    ck_assert_int_eq(ops->project(NULL, x, x, x, &label, 0, 1, 1), ERR_USAGE);
-    ck_assert_int_eq(ops->project_dgrad(NULL, x, x, x, &label, 1, 0, 1), ERR_USAGE);
-    ck_assert_int_eq(ops->project_grad(NULL, x, x, x, &label, 1, 1, 0), ERR_USAGE);
+    ck_assert_int_eq(ops->embed_gather(NULL, x, x, labels, 1, 2, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->embed_grad(NULL, x, x, labels, 1, 2, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project(NULL, x, x, x, labels, 0, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project_dgrad(NULL, x, x, x, labels, 1, 0, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project_grad(NULL, x, x, x, labels, 1, 1, 0), ERR_USAGE);
     ck_assert_int_eq(ops->from_u8(NULL, x, &mask, NULL, 1, 0, 1, 1), ERR_USAGE);
     ck_assert_int_eq(ops->scale_add(NULL, x, x, x, 0, 1), ERR_USAGE);
     struct gan_augmentation none = {x, 1, x, 1, NULL, 0, 1, 1, 1, false};

@@ -6,6 +6,7 @@
 #include "cmd/options.h"
 #include "cmd/project/project.h"
 #include "cmd/sample/class_mix.h"
+#include "data/tags.h"
 #include "gan/gan.h"
 #include "gan/gan_checkpoint.h"
 #include "run/signals.h"
@@ -35,13 +36,17 @@ static void project_report(const struct project *p)
 static int project_with(struct project *p)
 {
     struct net_design design;
+    struct tag_sets tags = {0};
     TRY(gan_load_design(&design, p->file));
+    int code = gan_load_tags(&tags, &design, p->file);
+    p->classes = net_labels(&design);
+    tag_sets_free(&tags);
+    TRY(code);
     p->w = design.base_w << (design.stages - 1);
     p->h = design.base_h << (design.stages - 1);
     p->channels = design.channels;
     p->z = design.z;
-    p->classes = design.classes;
-    TRY(class_mix_check(design.classes, p->options->label));
+    TRY(class_mix_check(p->classes, p->options->label));
     TRY(project_load(p));
     struct fallback fallback = {.task = &task_gan,
                                 .whole = p->count,

@@ -72,6 +72,8 @@ static int cmd_sample_check_options(const struct sample_options *options)
         return fail(ERR_USAGE,
                     "--interpolate names the seeds itself: leave --%s out, or say --video",
                     options->seeds ? "seeds" : "latents");
+    if (options->class && options->tags)
+        return fail(ERR_USAGE, "--class and --tags exclude each other");
     if (options->seeds && options->latents)
         return fail(ERR_USAGE, "--seeds and --latents exclude each other");
     if (options->grid && !sample_is_picture(output))
@@ -134,10 +136,11 @@ static int sample_diffusion(char *model, const struct sample_options *options)
 {
     char class[24];
     struct class_mix mix = {0};
-    if (options->grid || options->interpolate || options->video || options->latents)
+    if (options->grid || options->interpolate || options->video || options->latents ||
+        options->tags)
         return fail(ERR_USAGE,
-                    "--grid, --interpolate, --video and --latents are of GANs, and %s is a "
-                    "diffusion model",
+                    "--grid, --interpolate, --video, --latents and --tags are of GANs, and %s is "
+                    "a diffusion model",
                     model);
     if (options->class) TRY(class_mix_parse(&mix, "--class", options->class));
     if (mix.count > 1)
@@ -210,6 +213,12 @@ int cmd_sample(int argc, char **argv)
          .text = &options.class,
          .help = "samples of class K, from 0, or of a mixture of classes with weights; without it\n"
                  "classes take turns"},
+        {.name = "tags",
+         .argument = "LIST",
+         .text = &options.tags,
+         .help =
+             "samples with these tags, of a model with `labels: tags`: \"red, round\"; without\n"
+             "it the sets of tags of the training take turns"},
         {.name = "frames",
          .argument = "N",
          .integer = &options.frames,
@@ -253,6 +262,7 @@ int cmd_sample(int argc, char **argv)
             "imgtrain sample runs/photos-001 --seeds 0-63 -o out/\n"
             "imgtrain sample model.safetensors --grid 8x8 -o grid.png\n"
             "imgtrain sample model.safetensors --interpolate 0,1,2,3 -o walk.mp4\n"
+            "imgtrain sample runs/icons-001 --tags \"red, round\" --grid 8x8 -o grid.png\n"
             "imgtrain sample model.safetensors --latents mine.npy --truncation 0.8 -o out/\n",
 
     };

@@ -321,6 +321,7 @@ static int sample_make_prepare(struct maker *m, const struct sample_options *opt
     TRY(sample_check_latents(m->sampler, options->latents, m->list->latents));
     TRY(sample_check_latents(m->sampler, options->edit, m->list->edit));
     TRY(class_mix_apply(&m->list->classes, m->sampler));
+    if (options->tags) TRY(sampler_tag(m->sampler, "--tags", options->tags));
     int side = m->w > m->h ? m->w : m->h;
     if (m->scale == 0) /* a video of 16 pixels is hard to look at */
         m->scale = m->list->walk && sample_is_video(options->output) && side < WALK_SIDE

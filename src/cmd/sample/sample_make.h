@@ -13,7 +13,7 @@ struct sampler;
 struct seed_list;
 
 struct sample_options {
-    const char *seeds, *output, *grid, *interpolate, *latents, *edit, *class, *device;
+    const char *seeds, *output, *grid, *interpolate, *latents, *edit, *class, *tags, *device;
     bool video;
     int64_t frames, fps, scale, batch;
     double truncation, strength;

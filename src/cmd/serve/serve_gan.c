@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "cmd/sample/sample_make.h"
 #include "cmd/serve/serve_models.h"
+#include "data/tags.h"
 #include "gan/gan.h"
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
@@ -39,7 +40,20 @@ static int gan_check_size(const struct sampler *sampler, const char *size)
     return fail(ERR_USAGE, "size %.40s: this model makes images of %dx%d", size, own_w, own_h);
 }
 
-/* A class by its number. A prompt that names none has no effect on a GAN. */
+/* The label that is the set of tags which a prompt lists; -1: none. */
+static int gan_find_set(const struct sampler *sampler, const char *prompt, int64_t *label)
+{
+    char *set;
+    *label = -1;
+    TRY(tags_of_picture(&set, "", prompt));
+    for (int i = 0; i < sampler_classes(sampler) && *label < 0; i++)
+        if (strcmp(sampler_set(sampler, i), set) == 0) *label = i;
+    free(set);
+    return OK;
+}
+
+/* A class by its number, or by its tags where it is a set of them. A prompt that names none has no
+ * effect on a GAN. */
 static int gan_label(const struct sampler *sampler, struct serve_job *job, int *label)
 {
     int64_t number = -1;
@@ -52,7 +66,9 @@ static int gan_label(const struct sampler *sampler, struct serve_job *job, int *
         bool names = number_parse_int(job->ask.prompt, &number) && number >= 0 &&
                      number < sampler_classes(sampler);
         if (!names) number = -1;
-        if (!names) serve_ask_ignore(&job->ask, "prompt");
+        if (!names && sampler_has_tags(sampler))
+            TRY(gan_find_set(sampler, job->ask.prompt, &number));
+        if (number < 0) serve_ask_ignore(&job->ask, "prompt");
     }
     TRY(class_mix_check(sampler_classes(sampler), number));
     *label = (int)number;

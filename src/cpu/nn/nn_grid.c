@@ -278,60 +278,69 @@ static int cpu_spatial_map_grad(struct device *device, float *dtable, const floa
 }
 
 static int cpu_embed_gather(struct device *device, float *out, const float *table,
-                            const int *labels, int n, int e, int k, int stride)
+                            struct nn_labels labels, int n, int e, int k, int stride)
 {
     (void)device;
     TRY(nn_check_embedding("embed_gather", n, e, k, stride));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        struct label_columns columns = label_columns(labels, i);
         for (int j = 0; j < e; j++)
-            out[i * stride + j] = table[j * k + labels[i]];
+            out[i * stride + j] = label_entry(columns, table, k, j);
+    }
     return OK;
 }
 
-static int cpu_embed_grad(struct device *device, float *dtable, const float *d, const int *labels,
-                          int n, int e, int k, int stride)
+static int cpu_embed_grad(struct device *device, float *dtable, const float *d,
+                          struct nn_labels labels, int n, int e, int k, int stride)
 {
     (void)device;
     TRY(nn_check_embedding("embed_grad", n, e, k, stride));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        struct label_columns columns = label_columns(labels, i);
         for (int j = 0; j < e; j++)
-            dtable[j * k + labels[i]] += d[i * stride + j];
+            label_entry_grad(columns, dtable, d[i * stride + j], 1, k, j);
+    }
     return OK;
 }
 
 static int cpu_project(struct device *device, float *out, const float *f, const float *table,
-                       const int *labels, int n, int e, int k)
+                       struct nn_labels labels, int n, int e, int k)
 {
     (void)device;
     TRY(nn_check_embedding("project", n, e, k, e));
     for (int i = 0; i < n; i++) {
+        struct label_columns columns = label_columns(labels, i);
         float sum = 0;
         for (int j = 0; j < e; j++)
-            sum += f[i * e + j] * table[j * k + labels[i]];
+            sum += f[i * e + j] * label_entry(columns, table, k, j);
         out[i] = sum;
     }
     return OK;
 }
 
 static int cpu_project_dgrad(struct device *device, float *df, const float *dout,
-                             const float *table, const int *labels, int n, int e, int k)
+                             const float *table, struct nn_labels labels, int n, int e, int k)
 {
     (void)device;
     TRY(nn_check_embedding("project_dgrad", n, e, k, e));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        struct label_columns columns = label_columns(labels, i);
         for (int j = 0; j < e; j++)
-            df[i * e + j] = dout[i] * table[j * k + labels[i]];
+            df[i * e + j] = dout[i] * label_entry(columns, table, k, j);
+    }
     return OK;
 }
 
 static int cpu_project_grad(struct device *device, float *dtable, const float *dout, const float *f,
-                            const int *labels, int n, int e, int k)
+                            struct nn_labels labels, int n, int e, int k)
 {
     (void)device;
     TRY(nn_check_embedding("project_grad", n, e, k, e));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        struct label_columns columns = label_columns(labels, i);
         for (int j = 0; j < e; j++)
-            dtable[j * k + labels[i]] += dout[i] * f[i * e + j];
+            label_entry_grad(columns, dtable, dout[i], f[i * e + j], k, j);
+    }
     return OK;
 }
 

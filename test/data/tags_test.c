@@ -1,0 +1,116 @@
+/* Pictures with several labels each. */
+#include "data/tags.h"
+#include "math/label_columns.h"
+#include "test/support.h"
+
+START_TEST(a_set_is_sorted_and_each_tag_once)
+{
+    static const struct {
+        const char *name, *text, *set;
+    } cases[] = {
+        {"a.png", NULL, ""},
+        {"a.png", "", ""},
+        {"a.png", " , \n,", ""},
+        {"red/a.png", NULL, "red"},
+        {"red/round/a.png", "big", "big, red, round"},
+        {"red/a.png", "round,red ,round", "red, round"},
+        {"a.png", "long hair,\t blue eyes \r\nsmile", "blue eyes, long hair, smile"},
+        {"a, b/c.png", "b", "a, b"}, /* a folder's name is cut as a text is */
+        {"a.png", "x", "x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *set;
+        MUST(tags_of_picture(&set, cases[i].name, cases[i].text));
+        ck_assert_str_eq(set, cases[i].set);
+        free(set);
+    }
+}
+END_TEST
+
+START_TEST(sets_become_columns)
+{
+    static const char *const texts[] = {"", "big, red", "blue", "big, blue, round"};
+    struct tag_sets sets, again;
+    char *text, names[64];
+    MUST(tag_sets_make(&sets, "data", 4, texts));
+    ck_assert_int_eq(sets.tag_count, 4);
+    tags_tell(&sets, names, sizeof names);
+    ck_assert_str_eq(names, "big, blue, red, round");
+    tags_tell(&sets, names, 12);
+    ck_assert_str_eq(names, "big, blu...");
+    const int table[] = {5, 5, 7, 8, 11, 0, 2, 1, 0, 1, 3};
+    ck_assert_int_eq(sets.numbers, 11);
+    ck_assert_mem_eq(sets.table, table, sizeof table);
+    /* a label's entry is their sum by the root of their number */
+    const float row[] = {1, 10, 100, 1000};
+    const int label[] = {0, 1, 3};
+    struct nn_labels labels = {label, sets.table};
+    const double entries[] = {0, 101 / sqrt(2), 1011 / sqrt(3)};
+    for (int i = 0; i < 3; i++)
+        ck_assert(fabs((double)label_entry(label_columns(labels, i), row, 4, 0) - entries[i]) <=
+                  1e-4);
+    /* through a file's metadata and back */
+    MUST(tag_sets_write(&sets, &text));
+    ck_assert_str_eq(text, "\nbig, red\nblue\nbig, blue, round");
+    MUST(tag_sets_read(&again, "file", text));
+    ck_assert_int_eq(again.count, 4);
+    ck_assert_mem_eq(again.table, table, sizeof table);
+    tag_sets_free(&again);
+    free(text);
+    tag_sets_free(&sets);
+}
+END_TEST
+
+START_TEST(tags_are_found_or_refused)
+{
+    static const char *const texts[] = {"big, red", "blue"};
+    struct tag_sets sets;
+    int columns[3], count;
+    MUST(tag_sets_make(&sets, "data", 2, texts));
+    MUST(tags_find(&sets, "--tags", " red,big,red", columns, &count));
+    ck_assert_int_eq(count, 2);
+    ck_assert_int_eq(columns[0], 0);
+    ck_assert_int_eq(columns[1], 2);
+    MUST(tags_find(&sets, "--tags", "", columns, &count));
+    ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(tags_find(&sets, "--tags", "red, rde", columns, &count), ERR_USAGE);
+    ck_assert_str_eq(error_message(), "--tags: no tag 'rde'; there are big, blue, red");
+    tag_sets_free(&sets);
+}
+END_TEST
+
+START_TEST(sets_that_cannot_be_learnt)
+{
+    static const char *const none[] = {"", ""};
+    struct tag_sets sets;
+    ck_assert_int_eq(tag_sets_make(&sets, "here", 2, none), ERR_DATA);
+    ck_assert_str_eq(error_message(), "here: no picture has a tag");
+    tag_sets_free(&sets);
+    /* one more than can be learnt */
+    char *many = malloc(8 * (TAGS_MOST + 1) + 1), *end = many;
+    for (int i = 0; i <= TAGS_MOST; i++)
+        end += sprintf(end, "%06d,", i);
+    const char *one = many;
+    ck_assert_int_eq(tag_sets_make(&sets, "here", 1, &one), ERR_DATA);
+    ck_assert_str_eq(error_message(), "here: 4097 tags, but at most 4096 can be learnt");
+    tag_sets_free(&sets);
+    end[-1] = '\0', end[-8] = '\0';
+    MUST(tag_sets_make(&sets, "here", 1, &one));
+    ck_assert_int_eq(sets.tag_count, TAGS_MOST);
+    tag_sets_free(&sets);
+    free(many);
+}
+END_TEST
+
+Suite *tags_test_suite(void);
+Suite *tags_test_suite(void)
+{
+    Suite *suite = suite_create("tags_test");
+    TCase *tests = tcase_create("sets");
+    tcase_add_test(tests, a_set_is_sorted_and_each_tag_once);
+    tcase_add_test(tests, sets_become_columns);
+    tcase_add_test(tests, tags_are_found_or_refused);
+    tcase_add_test(tests, sets_that_cannot_be_learnt);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
