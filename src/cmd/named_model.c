@@ -40,7 +40,7 @@ static int read_folder(struct named_model *model, const char *operand)
     model->text_rows = 1;
     /* The longest text that it reads: no shorter one takes more. */
     int most = s3dit_text_most(&model->read.dit.config);
-    if (code == OK && model->read.text.kind == TEXT_BYTES)
+    if (code == OK && !tokenizer_has_labels(model->read.text))
         model->text_rows = most < TEXT_MOST_ROWS ? most : TEXT_MOST_ROWS;
     return code;
 }
@@ -116,7 +116,7 @@ int named_model_request(struct named_model *model, int width, int height, int st
                                          .height = height,
                                          .steps = steps,
                                          .row_count = model->text_rows,
-                                         .without = {model->folder->text.none},
+                                         .without = {tokenizer_none(model->folder->text)},
                                          .without_count = 1,
                                          .guidance = own->guidance > 0 ? own->guidance : 0,
                                          .noise = NOISE_PHILOX,

@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "diffusion/diffusion_task.h"
 #include "diffusion/model/model_trained.h"
+#include "diffusion/text/token_tables.h"
 #include "store/tensor_range.h"
 
 #include <math.h>
@@ -83,16 +84,12 @@ static int begin_read(const struct store_tensor *tensor, size_t first, size_t co
 }
 
 /* Row of the model's table for row `row` of this training's; -1: it has none. */
-static int begin_row(const struct task_state *s, const struct text_table *text, int row)
+static int begin_row(const struct task_state *s, const struct tokenizer *text, int row)
 {
     const struct diffusion_conditions *own = &s->design.conditions;
-    if (row == own->count - 1) return text->none;
-    if (own->captions) return text->kind == TEXT_BYTES ? text->row_of_byte[row] : -1;
-    if (text->kind != TEXT_LABELS) return -1;
-    const char *name = dataset_class_name(s->data.set, row);
-    for (int i = 0; i < text->rows; i++)
-        if (text->labels[i] && strcmp(text->labels[i], name) == 0) return i;
-    return -1;
+    if (row == own->count - 1) return tokenizer_none(text);
+    if (own->captions) return tokenizer_byte(text, row);
+    return tokenizer_find_label(text, dataset_class_name(s->data.set, row));
 }
 
 static int begin_read_table(const struct task_state *s, const struct model_folder *model,
@@ -100,7 +97,7 @@ static int begin_read_table(const struct task_state *s, const struct model_folde
 {
     size_t width = (size_t)s->design.dit.text_dim;
     for (int row = 0; row < s->design.conditions.count; row++) {
-        int its = begin_row(s, &model->text, row);
+        int its = begin_row(s, model->text, row);
         if (its < 0)
             ++*missing;
         else

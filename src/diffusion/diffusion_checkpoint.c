@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "diffusion/diffusion_task.h"
 #include "diffusion/model/model_write.h"
+#include "diffusion/text/token_tables.h"
 #include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "store/checkpoint.h"
@@ -94,22 +95,20 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
     int count = s->data.captions ? 0 : s->data.classes;
     const char **names = calloc((size_t)count + 1, sizeof *names);
     char *folder = path_join(run_dir, "model");
-    struct text_table text = {0};
+    struct tokenizer *text = NULL;
     float *ema;
     int code = names && folder ? OK : fail(ERR_SYSTEM, "out of memory");
     TRY_CLEANUP(code);
     for (int i = 0; i < count; i++)
         names[i] = dataset_class_name(s->data.set, i);
-    if (s->data.captions)
-        text_table_of_bytes(&text);
-    else
-        TRY_CLEANUP(text_table_of_labels(&text, count, names));
+    TRY_CLEANUP(s->data.captions ? tokenizer_of_bytes(&text)
+                                 : tokenizer_of_labels(&text, count, names));
     TRY_CLEANUP(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
     const struct model_writing writing = {
         .dit = &network->model,
         .parameters = ema,
         .table = ema + network->table,
-        .text = &text,
+        .text = text,
         .vae = s->design.factor ? &s->vae : NULL,
         .shift = s->config->diffusion.shift,
         .defaults = {.width = diffusion_width(s->config),
@@ -119,7 +118,7 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
                      .seed = fmin((double)(uint64_t)s->config->seed, 0x1p53)}};
     code = model_folder_write(folder, &writing);
 cleanup:
-    text_table_free(&text);
+    tokenizer_close(text);
     free(names);
     free(folder);
     return code;

@@ -6,7 +6,8 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "diffusion/latent/latent_set.h"
-#include "diffusion/model/text_table.h"
+#include "diffusion/text/token_kind.h"
+#include "diffusion/text/token_tables.h"
 #include "nn/net_init.h"
 #include "task/task.h"
 
@@ -43,7 +44,7 @@ static enum scan_labels diffusion_labels(const struct config *config)
 /* A class or a text, while it is still time to refuse it. */
 static int diffusion_note_class(struct diffusion_data *data, int row, const char *text)
 {
-    if (!data->captions) return text_table_check_label(row, text);
+    if (!data->captions) return tokenizer_check_label(row, text);
     size_t length = strlen(text);
     if (length > DIFFUSION_TEXT_MOST) length = DIFFUSION_TEXT_MOST;
     if ((int)length > data->longest) data->longest = (int)length;

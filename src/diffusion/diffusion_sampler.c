@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "diffusion/latent/latent_codec.h"
 #include "diffusion/model/model_folder.h"
+#include "diffusion/text/token_tables.h"
 #include "memory/plan.h"
 #include "store/tensor_range.h"
 
@@ -113,7 +114,7 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct model_
 {
     const struct s3dit_model *dit = &s->network.model;
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
-    size_t table = (size_t)model->text.rows * (size_t)dit->config.text_dim;
+    size_t table = (size_t)tokenizer_rows(model->text) * (size_t)dit->config.text_dim;
     for (int i = 0; i < dit->tensor_count; i++)
         TRY(sampler_widen(s, model->weights[i], dit->tensors[i].count,
                           to + dit->tensors[i].offset));
@@ -124,15 +125,16 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct model_
 /* What the training had as its design. ERR_DATA for a model that is none of ours. */
 static int sampler_design_of(struct diffusion_design *design, const struct model_folder *model)
 {
-    const struct text_table *text = &model->text;
+    const struct tokenizer *text = model->text;
+    bool has_bytes = tokenizer_kind_of(text) == TOKENIZER_BYTES;
     int scale = model_scale(model), most = s3dit_text_most(&model->dit.config);
     *design = (struct diffusion_design){
         .dit = model->dit.config,
         .width = model->defaults.width / scale,
         .height = model->defaults.height / scale,
         .factor = model->has_vae ? scale : 0,
-        .conditions = {.captions = text->kind == TEXT_BYTES, .count = text->rows, .rows_most = 1}};
-    if (text->kind == TEXT_BYTES)
+        .conditions = {.captions = has_bytes, .count = tokenizer_rows(text), .rows_most = 1}};
+    if (has_bytes)
         design->conditions.rows_most = most < DIFFUSION_TEXT_MOST ? most : DIFFUSION_TEXT_MOST;
     if (design->width == 0 || design->height == 0)
         return fail(ERR_DATA, "%s: it does not say what size it was trained at", model->path);
@@ -141,11 +143,11 @@ static int sampler_design_of(struct diffusion_design *design, const struct model
                     "%s: its levels of noise depend on the image's size, which no "
                     "training has",
                     model->path);
-    for (int byte = 0; text->kind == TEXT_BYTES && byte < 256; byte++)
-        if (text->row_of_byte[byte] != byte)
+    for (int byte = 0; has_bytes && byte < 256; byte++)
+        if (tokenizer_byte(text, byte) != byte)
             return fail(ERR_DATA, "%s: its tokens are in another order than a training's",
                         model->path);
-    if (text->none != text->rows - 1)
+    if (tokenizer_none(text) != tokenizer_rows(text) - 1)
         return fail(ERR_DATA, "%s: the row that says nothing is not its table's last", model->path);
     if (s3dit_check_size(&design->dit, design->height, design->width,
                          design->conditions.rows_most) < 0)

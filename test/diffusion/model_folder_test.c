@@ -1,5 +1,6 @@
 /* Model folders: written and read back, in shards, and everything that can be wrong with one. */
 #include "diffusion/model/model_folder.h"
+#include "diffusion/text/token_tables.h"
 #include "test/diffusion/tiny_model.h"
 #include "test/support.h"
 
@@ -8,7 +9,7 @@
 static void set_up_model(void)
 {
     set_up();
-    tiny_model_write(in_folder("m"), TEXT_LABELS);
+    tiny_model_write(in_folder("m"), TOKENIZER_LABELS);
 }
 
 /* Replaces `from` in a file of the folder by `to`. */
@@ -62,9 +63,9 @@ START_TEST(what_is_written_is_read)
     ck_assert(model.dit.config.norm_eps == config.norm_eps);
     ck_assert(model.schedule.kind == SIGMA_SHIFT_STATIC && model.schedule.shift == 3.0);
     ck_assert(model.defaults.width == 16 && model.defaults.steps == 8);
-    ck_assert_int_eq(model.text.rows, 4);
-    ck_assert_int_eq(model.text.none, 3);
-    ck_assert_str_eq(model.text.labels[1], "red square");
+    ck_assert_int_eq(tokenizer_rows(model.text), 4);
+    ck_assert_int_eq(tokenizer_none(model.text), 3);
+    ck_assert_str_eq(tokenizer_label_name(model.text, 1), "red square");
     float features[16];
     model_text_row(&model, 2, features);
     for (int i = 0; i < 16; i++)
@@ -84,7 +85,8 @@ START_TEST(a_checksum_is_of_weights_too)
     uint64_t checksums[4];
     for (int i = 0; i < 4; i++) {
         struct model_folder model;
-        tiny_model_write_changed(in_folder("m"), TEXT_LABELS, 3, i == 2 ? 1 : 0, i == 3 ? 1 : 0);
+        tiny_model_write_changed(in_folder("m"), TOKENIZER_LABELS, 3, i == 2 ? 1 : 0,
+                                 i == 3 ? 1 : 0);
         MUST(model_folder_open(&model, in_folder("m")));
         checksums[i] = model.checksum;
         model_folder_close(&model);
@@ -234,9 +236,9 @@ static const struct {
     {"text_encoder/config.json", "\"vocab_size\": 4", "\"vocab_size\": 3", "vocab_size"},
     {"text_encoder/config.json", "\"vocab_size\": 4", "\"vocab_size\": 5", "embed_tokens"},
     {"tokenizer/tokenizer.json", "WordLevel", "WordPiece", "WordPiece"},
-    {"tokenizer/tokenizer.json", "WordLevel", "BPE", "bytes"},
-    {"tokenizer/tokenizer.json", "\"circle\": 0", "\"circle\": 1", "numbered"},
-    {"tokenizer/tokenizer.json", "\"circle\": 0", "\"circle\": -1", "numbered"},
+    {"tokenizer/tokenizer.json", "WordLevel", "BPE", "the letter of byte 0"},
+    {"tokenizer/tokenizer.json", "\"circle\": 0", "\"circle\": 1", "have one id, 1"},
+    {"tokenizer/tokenizer.json", "\"circle\": 0", "\"circle\": -1", "an id from 0"},
     {"tokenizer/tokenizer.json", "\"<none>\": 3}", "\"no\": 3}", "<none>"},
 };
 enum { EDITS = sizeof edits / sizeof edits[0] };
@@ -347,59 +349,12 @@ START_TEST(names_are_found)
 }
 END_TEST
 
-START_TEST(prompts_become_rows)
-{
-    struct text_table text, read;
-    int rows[TEXT_MOST_ROWS], count;
-    size_t lost;
-    static char long_text[2000];
-    text_table_of_bytes(&text);
-    MUST(text_table_write(&text, folder));
-    MUST(text_table_read(&read, folder));
-    ck_assert_int_eq(read.kind, TEXT_BYTES);
-    ck_assert_int_eq(read.none, 256);
-    for (int byte = 0; byte < 256; byte++)
-        ck_assert_int_eq(read.row_of_byte[byte], byte);
-    MUST(text_table_encode(&read, "r\xC3\xA9", 3, rows, &count, &lost));
-    const int wanted[] = {'r', 0xC3, 0xA9};
-    ck_assert(count == 3 && lost == 0);
-    ck_assert_int_eq(memcmp(rows, wanted, sizeof wanted), 0);
-    MUST(text_table_encode(&read, "", 0, rows, &count, &lost));
-    ck_assert(count == 1 && rows[0] == 256);
-    MUST(text_table_encode(&read, "\0 ", 2, rows, &count, &lost));
-    ck_assert(count == 2 && rows[0] == 0);
-    for (int i = 0; i < 1998; i += 2)
-        memcpy(long_text + i, "\xC3\xA9", 2);
-    long_text[0] = 'a', long_text[1] = 'b';
-    MUST(text_table_encode(&read, long_text + 1, 1997, rows, &count, &lost));
-    ck_assert(count == 511 && lost == 1997 - 511);
-    ck_assert_int_eq(text_table_label(&read, "circle", rows), ERR_USAGE);
-    text_table_free(&read);
-
-    MUST(text_table_read(&read, in_folder("m/tokenizer")));
-    MUST(text_table_label(&read, "triangle", rows));
-    ck_assert_int_eq(rows[0], 2);
-    MUST(text_table_label(&read, "0", rows));
-    ck_assert_int_eq(rows[0], 0);
-    ck_assert_int_eq(text_table_label(&read, "3", rows), ERR_USAGE);
-    ck_assert_int_eq(text_table_label(&read, "oval", rows), ERR_USAGE);
-    ck_assert_ptr_nonnull(strstr(error_message(), "circle, red square, triangle"));
-    ck_assert_int_eq(text_table_encode(&read, "", 0, rows, &count, &lost), ERR_USAGE);
-    MUST(text_table_encode(&read, "red square", 10, rows, &count, &lost));
-    ck_assert(count == 1 && rows[0] == 1);
-    text_table_free(&read);
-    const char *const twice[] = {"a", "a"};
-    ck_assert_int_eq(text_table_of_labels(&text, 2, twice), ERR_DATA);
-    text_table_free(&text);
-}
-END_TEST
-
 /* Latents of another number of channels, and no VAE where the index names one. */
 START_TEST(vae_that_does_not_fit)
 {
     const struct kl_config other = tiny_vae_config(3);
     struct model_folder model, plain;
-    tiny_latent_model_write(in_folder("l"), TEXT_LABELS);
+    tiny_latent_model_write(in_folder("l"), TOKENIZER_LABELS);
     MUST(model_folder_open(&model, in_folder("l")));
     MUST(model_folder_open(&plain, in_folder("m")));
     ck_assert(model.has_vae && model_scale(&model) == 2 && model_image_channels(&model) == 3);
@@ -437,7 +392,6 @@ Suite *model_folder_test_suite(void)
     tcase_add_test(tests, flipped_bit);
     tcase_add_test(tests, vae_that_does_not_fit);
     tcase_add_test(tests, names_are_found);
-    tcase_add_test(tests, prompts_become_rows);
     suite_add_tcase(suite, tests);
     return suite;
 }

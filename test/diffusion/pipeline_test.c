@@ -5,7 +5,7 @@
 static void set_up_model(void)
 {
     set_up();
-    tiny_model_write(in_folder("m"), TEXT_LABELS);
+    tiny_model_write(in_folder("m"), TOKENIZER_LABELS);
     open_model();
 }
 

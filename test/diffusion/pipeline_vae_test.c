@@ -10,7 +10,7 @@ enum { LATENT = 8, STATE = 4 * LATENT * LATENT };
 static void set_up_latent(void)
 {
     set_up();
-    tiny_latent_model_write(in_folder("m"), TEXT_LABELS);
+    tiny_latent_model_write(in_folder("m"), TOKENIZER_LABELS);
     open_model();
 }
 

@@ -1,5 +1,6 @@
 /* Tokenizers: the ids of the tokenizers library (scripts/reference/tokenizer_goldens.py), the chat
  * template, texts that are cut or broken, files that are no tokenizers. */
+#include "diffusion/text/token_tables.h"
 #include "diffusion/text/tokenizer.h"
 #include "store/json_file.h"
 #include "test/diffusion/tiny_tokenizer.h"
@@ -151,6 +152,73 @@ START_TEST(long_text_is_cut)
 }
 END_TEST
 
+/* ---- those of trained models ---- */
+
+START_TEST(bytes_are_tokens)
+{
+    struct tokenizer *made, *read;
+    struct tokens tokens;
+    char long_text[600];
+    MUST(tokenizer_of_bytes(&made));
+    MUST(file_make_dirs(in_folder("b")));
+    MUST(tokenizer_write(made, in_folder("b")));
+    MUST(tokenizer_open(&read, in_folder("b")));
+    ck_assert_int_eq(tokenizer_kind_of(read), TOKENIZER_BYTES);
+    ck_assert(tokenizer_none(read) == 256 && tokenizer_rows(read) == TEXT_BYTE_ROWS);
+    for (int byte = 0; byte < 256; byte++)
+        ck_assert(tokenizer_byte(read, byte) == byte && tokenizer_byte(made, byte) == byte);
+    ck_assert_int_eq(tokenizer_byte(opened, 'a'), -1);
+    const int wanted[] = {'r', 0, 0xC3, 0xA9, ' '};
+    MUST(tokenizer_encode_chat(read, &tokens, "r\0\xC3\xA9 ", 5, 512));
+    assert_ids(&tokens, wanted, 5, "bytes");
+    tokens_free(&tokens);
+    memset(long_text, 'x', sizeof long_text);
+    MUST(tokenizer_encode(read, &tokens, long_text, sizeof long_text, TEXT_MOST_ROWS));
+    ck_assert(tokens.count == TEXT_MOST_ROWS && tokens.lost == 600 - TEXT_MOST_ROWS);
+    ck_assert_uint_eq(strlen(tokens.lost_text), 600 - TEXT_MOST_ROWS);
+    tokens_free(&tokens);
+    int row;
+    ck_assert_int_eq(tokenizer_label(read, "circle", &row), ERR_USAGE);
+    tokenizer_close(read);
+    tokenizer_close(made);
+}
+END_TEST
+
+START_TEST(classes_are_tokens)
+{
+    static const char *const names[] = {"circle", "red square", "triangle"};
+    static const char *const twice[] = {"a", "a"}, *const none[] = {"<none>"};
+    struct tokenizer *t, *read;
+    struct tokens tokens;
+    int row;
+    MUST(tokenizer_of_labels(&t, 3, names));
+    MUST(file_make_dirs(in_folder("l")));
+    MUST(tokenizer_write(t, in_folder("l")));
+    tokenizer_close(t);
+    MUST(tokenizer_open(&read, in_folder("l")));
+    ck_assert(tokenizer_has_labels(read) && tokenizer_none(read) == 3);
+    MUST(tokenizer_label(read, "triangle", &row));
+    ck_assert_int_eq(row, 2);
+    MUST(tokenizer_label(read, "0", &row));
+    ck_assert_int_eq(row, 0);
+    ck_assert_int_eq(tokenizer_label(read, "3", &row), ERR_USAGE);
+    ck_assert_int_eq(tokenizer_label(read, "<none>", &row), ERR_USAGE);
+    ck_assert_int_eq(tokenizer_label(read, "oval", &row), ERR_USAGE);
+    ck_assert_ptr_nonnull(strstr(error_message(), "circle, red square, triangle"));
+    ck_assert_int_eq(tokenizer_encode(read, &tokens, "", 0, 0), ERR_USAGE);
+    ck_assert_int_eq(tokenizer_encode(read, &tokens, "circle\0s", 8, 0), ERR_USAGE);
+    MUST(tokenizer_encode_chat(read, &tokens, "red square", 10, 512));
+    ck_assert(tokens.count == 1 && tokens.ids[0] == 1);
+    tokens_free(&tokens);
+    tokenizer_close(read);
+    ck_assert_int_eq(tokenizer_of_labels(&t, 2, twice), ERR_DATA);
+    ck_assert_int_eq(tokenizer_of_labels(&t, 1, none), ERR_DATA);
+    MUST(tokenizer_of_labels(&t, 2, NULL));
+    ck_assert_str_eq(tokenizer_label_names(t).text, "0, 1");
+    tokenizer_close(t);
+}
+END_TEST
+
 /* ---- files that are no tokenizers ---- */
 
 static void assert_refused(const char *path, int code, const char *says)
@@ -245,6 +313,8 @@ Suite *tokenizer_test_suite(void)
     tcase_add_test(tests, any_bytes_are_a_text);
     tcase_add_test(tests, chat_template);
     tcase_add_test(tests, long_text_is_cut);
+    tcase_add_test(tests, bytes_are_tokens);
+    tcase_add_test(tests, classes_are_tokens);
     tcase_add_test(tests, other_kinds_are_refused);
     tcase_add_test(tests, other_templates_are_refused);
     suite_add_tcase(suite, tests);

@@ -1,6 +1,7 @@
 /* libFuzzer: a model folder of which one file holds any bytes: the first says which, the others are
  * written there. What is accepted must be usable: its weights, its table, a prompt as rows. */
 #include "diffusion/model/model_write.h"
+#include "diffusion/text/token_tables.h"
 #include "test/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -47,23 +48,23 @@ static void fuzz_fill_folder(void)
                                         .t_scale = 1000.0,
                                         .norm_eps = 1e-5};
     struct s3dit_model dit;
-    struct text_table text;
+    struct tokenizer *text;
     fuzz_make_folder();
     require(s3dit_model_create(&dit, &config) == 0);
-    require(text_table_of_labels(&text, CLASSES, names) == 0);
+    require(tokenizer_of_labels(&text, CLASSES, names) == 0);
     float *weights = calloc(dit.floats, sizeof *weights);
     float *table = calloc((CLASSES + 1) * TEXT_DIM, sizeof *table);
     require(weights && table);
     const struct model_writing writing = {.dit = &dit,
                                           .parameters = weights,
                                           .table = table,
-                                          .text = &text,
+                                          .text = text,
                                           .shift = 3.0,
                                           .defaults = {.width = 16, .height = 16, .steps = 8}};
     require(model_folder_write(fuzz_folder, &writing) == 0);
     free(weights);
     free(table);
-    text_table_free(&text);
+    tokenizer_close(text);
     s3dit_model_free(&dit);
     for (int i = 0; i < SHARDS; i++) {
         char path[160];
@@ -79,18 +80,20 @@ static void fuzz_fill_folder(void)
 static void fuzz_use(const struct model_folder *model)
 {
     static const char prompt[] = "red square \xF0\x9F\x90\x88\xFF circle";
-    int rows[TEXT_MOST_ROWS], count = 0, width = model->dit.config.text_dim;
-    size_t lost;
+    const int rows = tokenizer_rows(model->text), none = tokenizer_none(model->text);
+    int width = model->dit.config.text_dim;
+    struct tokens tokens;
     float *features = malloc((size_t)width * sizeof *features);
     require(features != NULL);
-    if (text_table_encode(&model->text, prompt, sizeof prompt - 1, rows, &count, &lost) == 0) {
-        require(count > 0 && count <= TEXT_MOST_ROWS);
-        for (int i = 0; i < count; i++) {
-            require(rows[i] >= 0 && rows[i] < model->text.rows);
-            model_text_row(model, rows[i], features);
+    if (tokenizer_encode(model->text, &tokens, prompt, sizeof prompt - 1, TEXT_MOST_ROWS) == 0) {
+        require(tokens.count > 0 && tokens.count <= TEXT_MOST_ROWS);
+        for (int i = 0; i < tokens.count; i++) {
+            require(tokens.ids[i] >= 0 && tokens.ids[i] < rows);
+            model_text_row(model, tokens.ids[i], features);
         }
+        tokens_free(&tokens);
     }
-    require(model->text.none >= 0 && model->text.none < model->text.rows);
+    require(none >= 0 && none < rows);
     for (int i = 0; i < model->dit.tensor_count; i++)
         require(model->weights[i] && model->weights[i]->bytes > 0);
     require(model_usual_steps(model) > 0 && model_scale(model) > 0);

@@ -9,6 +9,8 @@
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
 #include "diffusion/model/model_trained.h"
+#include "diffusion/text/token_tables.h"
+#include "diffusion/text/unicode_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -110,20 +112,17 @@ static int parse_range(const char *option, const char *text, double low, double 
 /* Every byte that is no UTF-8 becomes U+FFFD, as it is read then, and as a PNG can hold it. */
 static int mend_utf8(const char *option, char **prompt, size_t *bytes)
 {
-    size_t broken = 0, used = 0;
-    char *mended = malloc(*bytes * 3 + 1);
-    if (!mended) return fail(ERR_SYSTEM, "out of memory");
-    for (size_t at = 0; at < *bytes;) {
-        size_t length = utf8_length(*prompt + at, *bytes - at);
-        memcpy(mended + used, length ? *prompt + at : "\xEF\xBF\xBD", length ? length : 3);
-        used += length ? length : 3;
-        at += length ? length : 1;
-        broken += length == 0;
+    struct text_bytes mended = {0};
+    size_t broken;
+    int code = unicode_mend(&mended, *prompt, *bytes, &broken);
+    if (code == OK) code = text_bytes_add(&mended, "", 1);
+    if (code < 0) {
+        text_bytes_free(&mended);
+        return code;
     }
-    mended[used] = '\0';
     free(*prompt);
-    *prompt = mended;
-    *bytes = used;
+    *prompt = mended.bytes;
+    *bytes = mended.count - 1;
     if (broken) log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", option, broken);
     return OK;
 }
@@ -149,15 +148,19 @@ static int read_prompt(const char *option, const char *text, bool is_text, char 
     return mend_utf8(option, prompt, bytes);
 }
 
+/* rows: [TEXT_MOST_ROWS]. A model is told of nothing by the row that says so. */
 static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
                          size_t bytes, int *rows, int *count)
 {
-    size_t lost;
-    int code = text_table_encode(&job->model.text, text, bytes, rows, count, &lost);
+    struct tokens tokens;
+    int code = tokenizer_encode_chat(job->model.text, &tokens, text, bytes, TEXT_MOST_ROWS);
     if (code < 0) return fail_within(code, "%s", option);
-    if (lost)
-        log_warning("%s: the text encoder reads %d bytes, the last %zu are lost: \"%.40s...\"",
-                    option, TEXT_MOST_ROWS, lost, text + bytes - lost);
+    tokens_warn(&tokens, option);
+    rows[0] = tokenizer_none(job->model.text);
+    for (int i = 0; i < tokens.count; i++)
+        rows[i] = tokens.ids[i];
+    *count = tokens.count > 0 ? tokens.count : 1;
+    tokens_free(&tokens);
     if (bytes == 0) log_info("%s is empty: the model is told nothing", option);
     return OK;
 }
@@ -165,24 +168,24 @@ static int encode_prompt(const struct generate_job *job, const char *option, con
 static int resolve_label(struct generate_job *job, const char *label)
 {
     struct pipeline_request *r = &job->request;
-    const struct text_table *text = &job->model.text;
+    const struct tokenizer *text = job->model.text;
     r->row_count = 1;
-    if (strcmp(label, "none") == 0 && text->kind == TEXT_LABELS &&
-        text_table_label(text, label, &r->rows[0]) < 0) {
-        r->rows[0] = text->none;
+    if (strcmp(label, "none") == 0 && tokenizer_has_labels(text) &&
+        tokenizer_label(text, label, &r->rows[0]) < 0) {
+        r->rows[0] = tokenizer_none(text);
         job->label = "none";
         return OK;
     }
-    int code = text_table_label(text, label, &r->rows[0]);
+    int code = tokenizer_label(text, label, &r->rows[0]);
     if (code < 0) return fail_within(code, "--label");
-    job->label = text->labels[r->rows[0]];
+    job->label = tokenizer_label_name(text, r->rows[0]);
     return OK;
 }
 
 static int resolve_condition(struct generate_job *job, const struct generate_options *o)
 {
     struct pipeline_request *r = &job->request;
-    const struct text_table *text = &job->model.text;
+    const struct tokenizer *text = job->model.text;
     size_t bytes;
     if (o->prompt && o->label) return fail(ERR_USAGE, "--prompt and --label exclude each other");
     if (o->prompt) {
@@ -190,9 +193,9 @@ static int resolve_condition(struct generate_job *job, const struct generate_opt
         return encode_prompt(job, "--prompt", job->prompt, bytes, r->rows, &r->row_count);
     }
     if (o->label) return resolve_label(job, o->label);
-    if (text->kind == TEXT_BYTES) return fail(ERR_USAGE, "no prompt: add --prompt TEXT");
-    if (text->rows == 1) return resolve_label(job, "none");
-    const struct text_names known = text_table_names(text);
+    if (!tokenizer_has_labels(text)) return fail(ERR_USAGE, "no prompt: add --prompt TEXT");
+    if (tokenizer_rows(text) == 1) return resolve_label(job, "none");
+    const struct label_names known = tokenizer_label_names(text);
     return fail(ERR_USAGE, "no class: add --label NAME, of %s", known.text);
 }
 
@@ -202,7 +205,7 @@ static int resolve_guidance(struct generate_job *job, const struct generate_opti
     size_t bytes;
     r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
     if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
-    r->without[0] = job->model.text.none;
+    r->without[0] = tokenizer_none(job->model.text);
     r->without_count = 1;
     if (!o->negative && r->row_count == 1 && r->rows[0] == r->without[0]) {
         if (o->guidance && r->guidance > 0)

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "diffusion/model/model_trained.h"
+#include "diffusion/text/token_tables.h"
 #include "store/json_file.h"
 #include "store/shards.h"
 
@@ -132,12 +133,12 @@ static void describe_use(const char *path, char *text, size_t room)
     struct model_folder model;
     if (model_open_any(&model, path) < 0) {
         snprintf(text, room, "no: %s", error_message());
-    } else if (model.text.kind == TEXT_BYTES) {
+    } else if (!tokenizer_has_labels(model.text)) {
         snprintf(text, room, "yes, by --prompt");
-    } else if (model.text.rows == 1) {
+    } else if (tokenizer_rows(model.text) == 1) {
         snprintf(text, room, "yes");
     } else {
-        snprintf(text, room, "yes, by --label: %s", text_table_names(&model.text).text);
+        snprintf(text, room, "yes, by --label: %s", tokenizer_label_names(model.text).text);
     }
     model_folder_close(&model);
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/random.h"
+#include "diffusion/text/token_tables.h"
 #include "math/bf16.h"
 
 #include <math.h>
@@ -211,19 +212,20 @@ static int arch_build_vae(struct model_arch *arch, const struct arch *known)
 static int arch_make_table(struct model_arch *arch)
 {
     size_t width = (size_t)arch->folder.dit.config.text_dim;
-    TRY(text_table_of_labels(&arch->folder.text, 1, NULL));
-    size_t count = (size_t)arch->folder.text.rows * width;
+    TRY(tokenizer_of_labels(&arch->folder.text, 1, NULL));
+    size_t count = (size_t)tokenizer_rows(arch->folder.text) * width;
     arch->rows = malloc(count * sizeof *arch->rows);
     if (!arch->rows) return fail(ERR_SYSTEM, "out of memory");
     for (size_t i = 0; i < count; i++)
         arch->rows[i] =
             (float)(2 * philox_uniform(philox_draw(1, STREAM_DIFFUSION_WEIGHTS, 0, i).v[0]) - 1);
-    arch->table = (struct store_tensor){.name = "embed_tokens.weight",
-                                        .type = TENSOR_F32,
-                                        .dims = 2,
-                                        .shape = {arch->folder.text.rows, (int64_t)width},
-                                        .data = arch->rows,
-                                        .bytes = count * sizeof *arch->rows};
+    arch->table =
+        (struct store_tensor){.name = "embed_tokens.weight",
+                              .type = TENSOR_F32,
+                              .dims = 2,
+                              .shape = {tokenizer_rows(arch->folder.text), (int64_t)width},
+                              .data = arch->rows,
+                              .bytes = count * sizeof *arch->rows};
     arch->folder.table = &arch->table;
     return OK;
 }

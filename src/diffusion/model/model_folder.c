@@ -238,9 +238,9 @@ static int check_encoder(const struct model_folder *model, const cJSON *config, 
                     "%s: a text encoder of %d layers; tables, which are written as one layer, are "
                     "read so far",
                     path, layers);
-    if (*rows < model->text.rows)
+    if (*rows < tokenizer_rows(model->text))
         return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path, *rows,
-                    model->text.rows);
+                    tokenizer_rows(model->text));
     if (width == model->dit.config.text_dim) return OK;
     return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's cap_feat_dim %d", path, width,
                 model->dit.config.text_dim);
@@ -267,7 +267,10 @@ static int read_text(struct model_folder *model)
     int code = path && folder && tokenizer ? OK : ERR_SYSTEM;
     TRY_CLEANUP(code);
     TRY_CLEANUP(read_config(model, path, &config));
-    TRY_CLEANUP(text_table_read(&model->text, tokenizer));
+    TRY_CLEANUP(tokenizer_open(&model->text, tokenizer));
+    if (tokenizer_none(model->text) < 0)
+        TRY_CLEANUP(
+            fail(ERR_DATA, "%s: no token says nothing: <|endoftext|> is missing", tokenizer));
     TRY_CLEANUP(check_encoder(model, config, path, &rows));
     TRY_CLEANUP(store_shards_open(&model->text_encoder, folder, encoder_stems));
     TRY_CLEANUP(find_table(model, rows));
@@ -330,7 +333,7 @@ void model_folder_close(struct model_folder *model)
     store_shards_close(model->text_encoder);
     kl_folder_close(&model->vae);
     s3dit_model_free(&model->dit);
-    text_table_free(&model->text);
+    tokenizer_close(model->text);
     free(model->weights);
     free(model->path);
     *model = (struct model_folder){0};

@@ -10,8 +10,8 @@
 #define IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
 
 #include "diffusion/dit/s3dit_model.h"
-#include "diffusion/model/text_table.h"
 #include "diffusion/sigmas.h"
+#include "diffusion/text/tokenizer.h"
 #include "diffusion/vae/kl_folder.h"
 #include "store/shards.h"
 
@@ -29,8 +29,8 @@ struct model_folder {
     struct s3dit_model dit;
     struct store_shards *denoiser, *text_encoder;
     const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
-    const struct store_tensor *table;    /* [text.rows][dit.config.text_dim] */
-    struct text_table text;
+    const struct store_tensor *table;    /* [rows of text][dit.config.text_dim] */
+    struct tokenizer *text;
     struct kl_folder vae; /* with has_vae */
     bool has_vae;
     struct model_defaults defaults;

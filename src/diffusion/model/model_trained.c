@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "diffusion/diffusion_network.h"
+#include "diffusion/text/token_tables.h"
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"
 
@@ -35,10 +36,7 @@ static int trained_read_classes(struct model_folder *model, const struct store_f
 {
     int count = conditions->count - 1;
     char key[40];
-    if (conditions->captions) {
-        text_table_of_bytes(&model->text);
-        return OK;
-    }
+    if (conditions->captions) return tokenizer_of_bytes(&model->text);
     const char **names = calloc((size_t)count + 1, sizeof *names);
     if (!names) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < count; i++) {
@@ -48,7 +46,7 @@ static int trained_read_classes(struct model_folder *model, const struct store_f
     bool named = count > 0 && names[0];
     for (int i = 0; i < count && named; i++)
         named = names[i] != NULL;
-    int code = text_table_of_labels(&model->text, count, named ? names : NULL);
+    int code = tokenizer_of_labels(&model->text, count, named ? names : NULL);
     free(names);
     return code < 0 ? fail_within(code, "%s", store_path(file)) : OK;
 }
@@ -107,7 +105,7 @@ static void trained_add_checksum(struct model_folder *model, const struct store_
 static int trained_find_weights(struct model_folder *model, const char *prefix)
 {
     const struct s3dit_model *dit = &model->dit;
-    const int64_t table[2] = {model->text.rows, dit->config.text_dim};
+    const int64_t table[2] = {tokenizer_rows(model->text), dit->config.text_dim};
     char name[96];
     model->weights = calloc((size_t)dit->tensor_count, sizeof *model->weights);
     if (!model->weights) return fail(ERR_SYSTEM, "out of memory");

@@ -5,6 +5,7 @@
 #include "base/file_atomic.h"
 #include "base/parse_number.h"
 #include "base/version.h"
+#include "diffusion/text/token_tables.h"
 #include "diffusion/vae/kl_folder_write.h"
 #include "store/safetensors.h"
 
@@ -138,7 +139,7 @@ static int model_add_layer(struct store_writer *writer, int width, const float *
 static int write_table(const char *folder, const struct model_writing *writing)
 {
     char *path = NULL;
-    int width = writing->dit->config.text_dim, rows = writing->text->rows, code = OK;
+    int width = writing->dit->config.text_dim, rows = tokenizer_rows(writing->text), code = OK;
     float *numbers = calloc((size_t)width * 3 + 6, sizeof *numbers), *ones;
     struct store_writer *writer = store_writer_create();
     if (!numbers || !writer) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
@@ -164,11 +165,11 @@ cleanup:
     return code;
 }
 
-static int write_tokenizer_folder(const char *folder, const struct text_table *text)
+static int write_tokenizer_folder(const char *folder, const struct tokenizer *text)
 {
     char *path;
     int code = make_component(&path, folder, "tokenizer");
-    if (code == OK) code = text_table_write(text, path);
+    if (code == OK) code = tokenizer_write(text, path);
     free(path);
     return code;
 }

@@ -7,8 +7,8 @@
 struct model_writing {
     const struct s3dit_model *dit;
     const float *parameters; /* its flat range, of the host */
-    const float *table;      /* [text->rows][text_dim] */
-    const struct text_table *text;
+    const float *table;      /* [rows of text][text_dim] */
+    const struct tokenizer *text;
     double shift; /* of the schedule that images are made by */
     struct model_defaults defaults;
     const struct kl_folder *vae; /* that makes its latents; NULL: it works on images */

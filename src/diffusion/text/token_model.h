@@ -6,6 +6,7 @@
 #include "diffusion/text/added_tokens.h"
 #include "diffusion/text/byte_bpe.h"
 #include "diffusion/text/text_split.h"
+#include "diffusion/text/token_kind.h"
 #include "diffusion/text/vocabulary.h"
 
 enum token_normalizer { NORMALIZE_NOTHING, NORMALIZE_NFC };
@@ -19,7 +20,9 @@ enum token_chat {
 };
 
 struct tokenizer {
-    char *path; /* of the file, for messages */
+    char *path; /* of the file, for messages; NULL: it comes from none */
+    enum tokenizer_kind kind;
+    int none; /* the token that says nothing: of no class, "<|endoftext|>"; -1: there is none */
     struct vocabulary words;
     struct added_tokens added;
     enum token_normalizer normalizer;
@@ -27,5 +30,9 @@ struct tokenizer {
     struct byte_bpe bpe;
     enum token_chat chat;
 };
+
+/* Of no words; NULL without memory, with the message set. */
+struct tokenizer *token_model_create(void);
+void token_model_free(struct tokenizer *tokenizer); /* accepts NULL */
 
 #endif

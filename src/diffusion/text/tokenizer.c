@@ -2,33 +2,44 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "diffusion/text/token_tables.h"
 #include "diffusion/text/tokenizer_file.h"
 #include "diffusion/text/unicode_text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES_MOST = 64 << 20 };
+enum { TEXT_BYTES_MOST = 64 << 20, LOST_SHOWN = 160 };
 
 int tokenizer_open(struct tokenizer **tokenizer, const char *path)
 {
-    struct tokenizer *t = *tokenizer = calloc(1, sizeof *t);
-    if (!t) return fail(ERR_SYSTEM, "out of memory");
-    int code = tokenizer_file_read(t, path);
+    *tokenizer = token_model_create();
+    if (!*tokenizer) return ERR_SYSTEM;
+    int code = tokenizer_file_read(*tokenizer, path);
     if (code == OK) return OK;
-    tokenizer_close(t);
+    token_model_free(*tokenizer);
     *tokenizer = NULL;
     return code;
 }
 
 void tokenizer_close(struct tokenizer *tokenizer)
 {
-    if (!tokenizer) return;
-    vocabulary_free(&tokenizer->words);
-    added_tokens_free(&tokenizer->added);
-    byte_bpe_free(&tokenizer->bpe);
-    free(tokenizer->path);
-    free(tokenizer);
+    token_model_free(tokenizer);
+}
+
+enum tokenizer_kind tokenizer_kind_of(const struct tokenizer *tokenizer)
+{
+    return tokenizer->kind;
+}
+
+bool tokenizer_has_labels(const struct tokenizer *tokenizer)
+{
+    return tokenizer->kind == TOKENIZER_LABELS;
+}
+
+int tokenizer_none(const struct tokenizer *tokenizer)
+{
+    return tokenizer->none;
 }
 
 int tokenizer_rows(const struct tokenizer *tokenizer)
@@ -119,11 +130,24 @@ static int tokens_keep(const struct tokenizer *tokenizer, struct tokens *tokens,
     return OK;
 }
 
+/* The whole text is a name, or a number. */
+static int encode_label(struct encoding *e)
+{
+    int row;
+    if (e->text.count == 0) return fail(ERR_USAGE, "an empty prompt names no class of this model");
+    if (memchr(e->text.bytes, 0, e->text.count))
+        return fail(ERR_USAGE, "a text with a zero byte names no class of this model");
+    TRY(text_bytes_add(&e->text, "", 1));
+    TRY(tokenizer_label(e->tokenizer, e->text.bytes, &row));
+    return token_ids_add(&e->ids, row);
+}
+
 static int encode_all(struct encoding *e, const char *text, size_t bytes, size_t *broken)
 {
     if (bytes > TEXT_BYTES_MOST)
         return fail(ERR_DATA, "a text of %zu bytes; %d at most are read", bytes, TEXT_BYTES_MOST);
     TRY(unicode_mend(&e->text, text, bytes, broken));
+    if (e->tokenizer->kind == TOKENIZER_LABELS) return encode_label(e);
     return encode_between_added(e, false, e->text.bytes, e->text.count, encode_piece);
 }
 
@@ -164,7 +188,8 @@ int tokenizer_encode_chat(const struct tokenizer *tokenizer, struct tokens *toke
     struct encoding e = {.tokenizer = tokenizer};
     int code = OK;
     *tokens = (struct tokens){0};
-    if (tokenizer->chat == CHAT_PLAIN)
+    if (tokenizer->chat == CHAT_PLAIN || tokenizer->kind == TOKENIZER_LABELS ||
+        tokenizer->kind == TOKENIZER_BYTES)
         return tokenizer_encode(tokenizer, tokens, text, bytes, most);
     TRY(expect_chat(tokenizer));
     TRY_CLEANUP(tokenizer_encode(tokenizer, &after, chat_after, sizeof chat_after - 1, 0));
@@ -195,6 +220,7 @@ static int decode_token(const struct tokenizer *t, struct text_bytes *to, int id
     const struct added_token *added = added_tokens_of_id(&t->added, id);
     const char *word = tokenizer_token(t, id);
     if (added) return added->special ? OK : text_bytes_add(to, added->text, added->bytes);
+    if (word && t->kind == TOKENIZER_LABELS) return text_bytes_add(to, word, strlen(word));
     return word ? byte_letters_decode(to, word, strlen(word)) : OK;
 }
 
@@ -220,12 +246,18 @@ cleanup:
 
 void tokens_warn(const struct tokens *tokens, const char *name)
 {
+    size_t shown = tokens->lost_text ? strlen(tokens->lost_text) : 0;
+    bool whole = shown <= LOST_SHOWN;
+    if (!whole) shown = LOST_SHOWN;
+    while (shown > 0 && !whole && (tokens->lost_text[shown] & 0xC0) == 0x80)
+        shown--; /* no part of a character */
     if (tokens->broken)
         log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", name, tokens->broken);
-    if (tokens->lost_text)
-        log_warning("%s: the text encoder reads %d tokens, %d more are lost: \"%s\"", name,
-                    tokens->count, tokens->lost, tokens->lost_text);
+    if (shown > 0)
+        log_warning("%s: the text encoder reads %d tokens, the last %d are lost: \"%.*s\"%s", name,
+                    tokens->count, tokens->lost, (int)shown, tokens->lost_text,
+                    whole ? "" : " ...");
     else if (tokens->lost)
-        log_warning("%s: the text encoder reads %d tokens, the last %d of its template are lost",
+        log_warning("%s: the text encoder reads %d tokens, the last %d, of its template, are lost",
                     name, tokens->count, tokens->lost);
 }

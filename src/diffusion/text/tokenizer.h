@@ -2,6 +2,9 @@
 #ifndef IMGTRAIN_DIFFUSION_TEXT_TOKENIZER_H
 #define IMGTRAIN_DIFFUSION_TEXT_TOKENIZER_H
 
+#include "diffusion/text/token_kind.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 
 struct tokenizer;
@@ -11,6 +14,11 @@ struct tokenizer;
 int tokenizer_open(struct tokenizer **tokenizer, const char *path);
 void tokenizer_close(struct tokenizer *tokenizer); /* accepts NULL */
 
+enum tokenizer_kind tokenizer_kind_of(const struct tokenizer *tokenizer);
+/* Whether texts are names of classes; else they may say anything. */
+bool tokenizer_has_labels(const struct tokenizer *tokenizer);
+/* The id that says nothing: of no class, "<|endoftext|>"; -1: there is none. */
+int tokenizer_none(const struct tokenizer *tokenizer);
 /* Ids are below this: the rows that a table of embeddings has to have. */
 int tokenizer_rows(const struct tokenizer *tokenizer);
 
@@ -27,14 +35,16 @@ void tokens_free(struct tokens *tokens); /* accepts a zeroed struct */
 void tokens_warn(const struct tokens *tokens, const char *name);
 
 /* Any bytes, zeros too. most: ids to keep, the first ones; 0: all. *tokens is empty after an error:
- * ERR_SYSTEM; ERR_DATA for more than 64 MiB. */
+ * ERR_SYSTEM; ERR_DATA for more than 64 MiB; ERR_USAGE for what names no class, saying which there
+ * are. */
 int tokenizer_encode(const struct tokenizer *tokenizer, struct tokens *tokens, const char *text,
                      size_t bytes, int most);
 
 /* The same of a user's message, in the form that the folder's chat template gives it with
  * add_generation_prompt (Qwen3's for Z-Image: "<|im_start|>user\n" TEXT "<|im_end|>\n"
  * "<|im_start|>assistant\n"): `most` counts the template's ids too, so a long text loses its end
- * and the template's. ERR_DATA for a folder without a template, or with one of another kind. */
+ * and the template's. Of names of classes and of bytes it is the text itself. ERR_DATA for a folder
+ * without a template, or with one of another kind. */
 int tokenizer_encode_chat(const struct tokenizer *tokenizer, struct tokens *tokens,
                           const char *text, size_t bytes, int most);
 

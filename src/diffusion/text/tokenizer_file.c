@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "diffusion/text/token_tables.h"
 #include "store/json_file.h"
 
 #include <stdio.h>
@@ -94,8 +95,9 @@ static int read_bpe(struct tokenizer *t, const cJSON *model)
                 *item;
     int rank = 0;
     TRY(refuse_switches(model, t->path));
-    if (!cJSON_IsObject(vocabulary) || !cJSON_IsArray(merges))
+    if (!cJSON_IsObject(vocabulary) || (merges && !cJSON_IsArray(merges)))
         return fail(ERR_DATA, "%s: vocab and merges are expected", t->path);
+    t->kind = merges && merges->child ? TOKENIZER_BPE : TOKENIZER_BYTES;
     int code = read_words(t, vocabulary);
     if (code == OK) code = byte_bpe_open(&t->bpe, &t->words, "", cJSON_GetArraySize(merges));
     if (code == OK)
@@ -103,11 +105,32 @@ static int read_bpe(struct tokenizer *t, const cJSON *model)
     return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
+/* Names of classes, numbered from 0 on; the one that stands for unknown words is that of no class.
+ */
+static int read_labels(struct tokenizer *t, const cJSON *model)
+{
+    const cJSON *vocabulary = json_value(model, "vocab");
+    const char *none = token_none_label;
+    t->kind = TOKENIZER_LABELS;
+    TRY(json_file_string(model, t->path, "unk_token", &none));
+    if (!cJSON_IsObject(vocabulary)) return fail(ERR_DATA, "%s: vocab is expected", t->path);
+    int code = read_words(t, vocabulary);
+    if (code < 0) return fail_within(code, "%s", t->path);
+    t->none = vocabulary_find(&t->words, none, strlen(none));
+    if (t->words.count < 1 || t->words.count > TEXT_MOST_LABELS || t->none < 0)
+        return fail(ERR_DATA, "%s: 1 to %d words are expected, one of them %s", t->path,
+                    TEXT_MOST_LABELS, none);
+    if (t->words.count < t->words.rows)
+        return fail(ERR_DATA, "%s: its words are not numbered from 0 on", t->path);
+    return OK;
+}
+
 static int read_model(struct tokenizer *t, const cJSON *root)
 {
     const cJSON *model = json_value(root, "model");
     if (strcmp(type_of(model), "BPE") == 0) return read_bpe(t, model);
-    return fail(ERR_DATA, "%s: a tokenizer of type %.40s; BPE is read", t->path,
+    if (strcmp(type_of(model), "WordLevel") == 0) return read_labels(t, model);
+    return fail(ERR_DATA, "%s: a tokenizer of type %.40s; BPE and WordLevel are read", t->path,
                 *type_of(model) ? type_of(model) : "none");
 }
 
@@ -245,9 +268,17 @@ static int read_chat(struct tokenizer *t, const char *folder)
 static int tokenizer_parse(struct tokenizer *t, const cJSON *root)
 {
     TRY(read_model(t, root));
+    if (t->kind == TOKENIZER_LABELS) return OK;
     TRY(read_normalizer(t, root));
     TRY(read_pre_tokenizer(t, root));
-    return read_added_tokens(t, root);
+    TRY(read_added_tokens(t, root));
+    const struct added_token *end = added_tokens_named(&t->added, token_end);
+    t->none = end ? end->id : vocabulary_find(&t->words, token_end, strlen(token_end));
+    /* Of words or of composed text: the letters alone */
+    if (t->kind == TOKENIZER_BYTES &&
+        (t->normalizer != NORMALIZE_NOTHING || t->word != text_word_whole))
+        t->kind = TOKENIZER_BPE;
+    return OK;
 }
 
 int tokenizer_file_read(struct tokenizer *t, const char *path)
