@@ -70,6 +70,7 @@ static inline void mma_finish(void *const lanes[32], unsigned mask)
 {
     float a[16][16], b[16][8];
     if (mask != 0xffffffffu) emu_fault("mma: mask %08x", mask);
+    emu_count_tensor_product();
     for (int lane = 0; lane < 32; lane++) {
         const struct mma_lane *l = (const struct mma_lane *)lanes[lane];
         int g = lane / 4, t = lane % 4;

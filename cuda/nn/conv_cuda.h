@@ -91,6 +91,7 @@ void conv_dense(const struct conv_pass *pass);
 void conv_any(const struct conv_pass *pass);
 void conv_any_wgrad(struct cuda_device *device, const struct nn_conv *s, float *dw, const void *in,
                     const void *dout);
+size_t conv_point_workspace(const struct nn_conv *s); /* of a bf16 product, either way */
 size_t conv_group_workspace(const struct nn_conv *s);
 
 /* sums[chunk][piece][floats] of the first `chunks` chunks: every sum is written, in an order of its

@@ -164,6 +164,8 @@ static size_t cuda_conv_workspace(const struct device *device, const struct nn_c
     if (s->chunk > 0) c = cuda_cut_of((const struct cuda_device *)device, s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
+    bool bf16 = s->in_type == NN_BF16 || s->out_type == NN_BF16;
+    if (conv_is_point(s) && !conv_is_thin(s) && bf16) packed = conv_point_workspace(s);
     if (library > wgrad) wgrad = library;
     return wgrad > packed ? wgrad : packed;
 }

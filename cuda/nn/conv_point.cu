@@ -1,18 +1,17 @@
-/* 1x1 convolutions: to[rows][n] = epilogue(from[rows][k] weights[k][n]), and pieces of their weight
- * gradients. Weights are read as they lie, [cout][cin], and rounded where the product is bf16. */
+/* 1x1 convolutions: to[rows][n] = epilogue(from[rows][k] weights[k][n]). Weights lie as
+ * [cout][cin] in fp32; where the product is bf16 they are rounded once a call, into the workspace.
+ */
 #include "cuda/fragment.h"
 #include "cuda/nn/conv_cuda.h"
 
 enum {
     ROWS = 128,
-    COLUMNS = 64,
+    COLUMNS = 64, /* of a tile at most */
     DEPTH = 32,
     THREADS = 256,
-    PITCH = DEPTH + 8,       /* bf16: rows of ldmatrix lie in different banks */
-    SUM_PITCH = COLUMNS + 8, /* fp32 sums of a tile: store_d */
+    PITCH = DEPTH + 8, /* bf16: rows of ldmatrix lie in different banks */
     ROWS_F32 = 64,
     DEPTH_F32 = 16,
-    LANES = 8, /* that store a row */
 };
 
 /* Blocks that share rows follow each other, so that these come from the cache. */
@@ -21,10 +20,10 @@ struct tile {
     int column;
 };
 
-static __device__ inline struct tile tile_of_block(int rows, int n)
+static __device__ inline struct tile tile_of_block(int rows, int columns, int n)
 {
-    int across = (n + COLUMNS - 1) / COLUMNS;
-    return {(size_t)(blockIdx.x / across) * rows, (int)(blockIdx.x % across) * COLUMNS};
+    int across = (n + columns - 1) / columns;
+    return {(size_t)(blockIdx.x / across) * rows, (int)(blockIdx.x % across) * columns};
 }
 
 /* weights as b[k][n]: element (i, j) lies at i * row + j * column */
@@ -38,23 +37,63 @@ static __device__ inline float matrix_at(const struct matrix &m, int i, int j)
     return i < m.k && j < m.n ? m.at[(size_t)i * m.row + (size_t)j * m.column] : 0;
 }
 
-/* The tile's sums, row by row, through the epilogue. */
-template <typename T>
+/* Of fp32 sums of a tile: without bank conflicts in store_d. */
+template <int WIDTH> struct point_pitch {
+    enum { SUMS = WIDTH + 8 };
+};
+
+/* The tile's sums, row by row, through the epilogue: a thread stores eight columns. */
+template <int WIDTH, typename T>
 static __device__ inline void store_tile(T *out, const float *sums, const struct nn_epilogue &e,
                                          struct tile tile, int count, size_t rows, int n)
 {
+    constexpr int LANES = WIDTH / 8;
     for (int r = threadIdx.x / LANES; r < count && tile.row + r < rows; r += THREADS / LANES)
-        conv_store_row<T>(e, out, sums + r * SUM_PITCH, tile.row + r, tile.column, COLUMNS, n,
-                          threadIdx.x % LANES, LANES);
+        conv_store_row<T>(e, out, sums + r * point_pitch<WIDTH>::SUMS, tile.row + r, tile.column,
+                          WIDTH, n, threadIdx.x % LANES, LANES);
 }
 
-/* ---- bf16 on tensor cores: 8 warps, 32 x 32 sums each ---- */
+/* ---- bf16 on tensor cores: 8 warps ---- */
 
-union point_shared {
-    struct {
-        uint16_t a[ROWS][PITCH], b[COLUMNS][PITCH]; /* b[column][depth] */
-    } in;
-    float sums[ROWS * SUM_PITCH];
+/* The weights as the product takes them: packed[column][depth], zeros outside. */
+struct point_packed {
+    int columns, depths; /* multiples of COLUMNS and DEPTH */
+};
+
+static struct point_packed point_packed_of(int k, int n)
+{
+    return {(n + COLUMNS - 1) / COLUMNS * COLUMNS, (k + DEPTH - 1) / DEPTH * DEPTH};
+}
+
+/* A thread has eight depths of a column. Neighbours in memory go to neighbouring threads. */
+static __global__ void point_pack(uint16_t *packed, struct matrix m, struct point_packed p)
+{
+    int at = blockIdx.x * blockDim.x + threadIdx.x, parts = p.depths / 8;
+    if (at >= p.columns * parts) return;
+    bool by_depth = m.row == 1;
+    int c = by_depth ? at / parts : at % p.columns;
+    int d = (by_depth ? at % parts : at / p.columns) * 8;
+    unsigned words[4];
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        words[i] = bf16_pair(matrix_at(m, d + 2 * i, c), matrix_at(m, d + 2 * i + 1, c));
+    *(uint4 *)(packed + (size_t)c * p.depths + d) =
+        make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+/* Few columns have narrow tiles, so that no product is wasted; sums are added in one order. */
+template <int WIDTH> struct point_tile {
+    enum {
+        ACROSS = WIDTH > 16 ? 2 : 1,                /* warps beside each other */
+        SETS = ROWS / 16 / (THREADS / 32 / ACROSS), /* of 16 rows, of a warp */
+        PARTS = WIDTH / 8 / ACROSS,                 /* of 8 columns, of a warp */
+    };
+    union {
+        struct {
+            uint16_t a[ROWS][PITCH], b[WIDTH][PITCH]; /* b[column][depth] */
+        } in;
+        float sums[ROWS * point_pitch<WIDTH>::SUMS];
+    };
 };
 
 /* Eight elements of a row, zeros outside. */
@@ -74,85 +113,103 @@ static __device__ inline uint4 cuda_conv_point_load8(const uint16_t *from, size_
 
 /* What a thread brings of the next tile: kept in registers while the current one is multiplied. */
 struct point_next {
-    uint4 a[ROWS * DEPTH / 8 / THREADS];
-    unsigned b[COLUMNS * DEPTH / 2 / THREADS];
+    uint4 a[ROWS * DEPTH / 8 / THREADS], b;
 };
 
+/* weights: those of the tile's columns */
+template <int WIDTH>
 static __device__ inline void point_fetch(struct point_next *next, const uint16_t *from,
-                                          const struct matrix &m, struct tile tile, size_t rows,
-                                          int depth)
+                                          const uint16_t *weights, int depths, size_t row,
+                                          size_t rows, int depth, int k)
 {
+    int at = threadIdx.x, r = at / (DEPTH / 8), c = at % (DEPTH / 8) * 8;
     UNROLL
-    for (int i = 0; i < ROWS * DEPTH / 8 / THREADS; i++) {
-        int at = threadIdx.x + i * THREADS, r = at / (DEPTH / 8), c = at % (DEPTH / 8) * 8;
-        next->a[i] = cuda_conv_point_load8(from, tile.row + r, rows, depth + c, m.k);
-    }
-    UNROLL
-    for (int i = 0; i < COLUMNS * DEPTH / 2 / THREADS; i++) {
-        int at = threadIdx.x + i * THREADS;
-        bool by_depth = m.row == 1; /* neighbours in memory go to neighbouring threads */
-        int c = by_depth ? at / (DEPTH / 2) : at % COLUMNS;
-        int d = depth + (by_depth ? at % (DEPTH / 2) : at / COLUMNS) * 2;
-        int column = tile.column + c;
-        next->b[i] = bf16_pair(matrix_at(m, d, column), matrix_at(m, d + 1, column));
-    }
+    for (int i = 0; i < ROWS * DEPTH / 8 / THREADS; i++)
+        next->a[i] =
+            cuda_conv_point_load8(from, row + r + i * (THREADS / (DEPTH / 8)), rows, depth + c, k);
+    if (r < WIDTH) next->b = *(const uint4 *)(weights + (size_t)r * depths + depth + c);
 }
 
-static __device__ inline void point_put(union point_shared *s, const struct point_next *next,
-                                        bool by_depth)
+template <int WIDTH>
+static __device__ inline void point_put(struct point_tile<WIDTH> *s, const struct point_next *next)
 {
+    int at = threadIdx.x, r = at / (DEPTH / 8), c = at % (DEPTH / 8) * 8;
     UNROLL
-    for (int i = 0; i < ROWS * DEPTH / 8 / THREADS; i++) {
-        int at = threadIdx.x + i * THREADS, r = at / (DEPTH / 8), c = at % (DEPTH / 8) * 8;
-        *(uint4 *)&s->in.a[r][c] = next->a[i];
-    }
-    UNROLL
-    for (int i = 0; i < COLUMNS * DEPTH / 2 / THREADS; i++) {
-        int at = threadIdx.x + i * THREADS;
-        int c = by_depth ? at / (DEPTH / 2) : at % COLUMNS;
-        int d = (by_depth ? at % (DEPTH / 2) : at / COLUMNS) * 2;
-        *(unsigned *)&s->in.b[c][d] = next->b[i];
-    }
+    for (int i = 0; i < ROWS * DEPTH / 8 / THREADS; i++)
+        *(uint4 *)&s->in.a[r + i * (THREADS / (DEPTH / 8))][c] = next->a[i];
+    if (r < WIDTH) *(uint4 *)&s->in.b[r][c] = next->b;
 }
 
-template <typename T>
-static __global__ void __launch_bounds__(THREADS)
-    point_bf16(T *out, const uint16_t *from, struct matrix m, struct nn_epilogue e, size_t rows)
+template <int WIDTH, typename T>
+static __global__ void __launch_bounds__(THREADS, WIDTH > 32 ? 3 : 4)
+    point_bf16(T *out, const uint16_t *from, const uint16_t *packed, int depths, int k, int n,
+               struct nn_epilogue e, size_t rows)
 {
-    DYNAMIC_SHARED(union point_shared, s);
-    int warp = threadIdx.x / 32, top = warp / 2 * 32, left = warp % 2 * 32;
-    struct fragment_d d[2][4] = {};
-    struct tile tile = tile_of_block(ROWS, m.n);
+    typedef struct point_tile<WIDTH> shape;
+    DYNAMIC_SHARED(shape, s);
+    int warp = threadIdx.x / 32, top = warp / shape::ACROSS * shape::SETS * 16;
+    int left = warp % shape::ACROSS * shape::PARTS * 8;
+    struct fragment_d d[shape::SETS][shape::PARTS] = {};
+    struct tile tile = tile_of_block(ROWS, WIDTH, n);
     struct point_next next;
-    point_fetch(&next, from, m, tile, rows, 0);
-    for (int depth = 0; depth < m.k; depth += DEPTH) {
-        point_put(s, &next, m.row == 1);
+    packed += (size_t)tile.column * depths;
+    point_fetch<WIDTH>(&next, from, packed, depths, tile.row, rows, 0, k);
+    for (int depth = 0; depth < k; depth += DEPTH) {
+        point_put(s, &next);
         __syncthreads();
-        if (depth + DEPTH < m.k) point_fetch(&next, from, m, tile, rows, depth + DEPTH);
+        if (depth + DEPTH < k)
+            point_fetch<WIDTH>(&next, from, packed, depths, tile.row, rows, depth + DEPTH, k);
         UNROLL
-        for (int k = 0; k < DEPTH; k += 16) {
-            struct fragment_a a[2];
+        for (int i = 0; i < DEPTH; i += 16) {
+            struct fragment_a a[shape::SETS];
             UNROLL
-            for (int i = 0; i < 2; i++)
-                a[i] = load_a([&](int r) { return &s->in.a[top + 16 * i + r][k]; });
+            for (int set = 0; set < shape::SETS; set++)
+                a[set] = load_a([&](int r) { return &s->in.a[top + 16 * set + r][i]; });
             UNROLL
-            for (int j = 0; j < 4; j++) {
+            for (int j = 0; j < shape::PARTS; j++) {
                 struct fragment_b b =
-                    load_b_columns([&](int c) { return &s->in.b[left + 8 * j + c][k]; });
-                cuda_fragment_mma(&d[0][j], &a[0], &b);
-                cuda_fragment_mma(&d[1][j], &a[1], &b);
+                    load_b_columns([&](int c) { return &s->in.b[left + 8 * j + c][i]; });
+                UNROLL
+                for (int set = 0; set < shape::SETS; set++)
+                    cuda_fragment_mma(&d[set][j], &a[set], &b);
             }
         }
         __syncthreads();
     }
     UNROLL
-    for (int i = 0; i < 2; i++)
+    for (int set = 0; set < shape::SETS; set++)
         UNROLL
-    for (int j = 0; j < 4; j++)
-        store_d(s->sums + (top + 16 * i) * SUM_PITCH, SUM_PITCH, left + 8 * j, conv_sum_at,
-                &d[i][j]);
+    for (int j = 0; j < shape::PARTS; j++)
+        store_d(s->sums + (top + 16 * set) * point_pitch<WIDTH>::SUMS, point_pitch<WIDTH>::SUMS,
+                left + 8 * j, conv_sum_at, &d[set][j]);
     __syncthreads();
-    store_tile<T>(out, s->sums, e, tile, ROWS, rows, m.n);
+    store_tile<WIDTH, T>(out, s->sums, e, tile, ROWS, rows, n);
+}
+
+template <int WIDTH>
+static void launch_point(const struct conv_pass *p, const struct matrix &m, enum nn_type to,
+                         size_t rows)
+{
+    unsigned grid = cuda_blocks((size_t)m.n, WIDTH) * cuda_blocks(rows, ROWS);
+    WITH_TYPE(to, T,
+              LAUNCH((point_bf16<WIDTH, T>), grid, THREADS, sizeof(struct point_tile<WIDTH>),
+                     p->device->stream, (T *)p->to, (const uint16_t *)p->from,
+                     (const uint16_t *)p->workspace, point_packed_of(m.k, m.n).depths, m.k, m.n,
+                     p->epilogue, rows));
+}
+
+static void conv_point_bf16(const struct conv_pass *p, const struct matrix &m, enum nn_type to,
+                            size_t rows)
+{
+    struct point_packed packed = point_packed_of(m.k, m.n);
+    LAUNCH(point_pack, cuda_blocks((size_t)packed.columns * (packed.depths / 8), 128), 128, 0,
+           p->device->stream, (uint16_t *)p->workspace, m, packed);
+    if (m.n <= 16)
+        launch_point<16>(p, m, to, rows);
+    else if (m.n <= 32)
+        launch_point<32>(p, m, to, rows);
+    else
+        launch_point<COLUMNS>(p, m, to, rows);
 }
 
 /* ---- fp32: 4 x 4 sums a thread ---- */
@@ -161,10 +218,11 @@ template <typename T, typename F>
 static __global__ void __launch_bounds__(THREADS)
     point_f32(T *out, const F *from, struct matrix m, struct nn_epilogue e, size_t rows)
 {
+    constexpr int SUM_PITCH = point_pitch<COLUMNS>::SUMS;
     __shared__ float a[DEPTH_F32][ROWS_F32 + 4], b[DEPTH_F32][COLUMNS + 4];
     __shared__ __align__(16) float sums[ROWS_F32 * SUM_PITCH];
     int top = threadIdx.x / 16 * 4, left = threadIdx.x % 16 * 4;
-    struct tile tile = tile_of_block(ROWS_F32, m.n);
+    struct tile tile = tile_of_block(ROWS_F32, COLUMNS, m.n);
     float d[4][4] = {};
     for (int depth = 0; depth < m.k; depth += DEPTH_F32) {
         for (int at = threadIdx.x; at < ROWS_F32 * DEPTH_F32; at += THREADS) {
@@ -185,7 +243,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int j = 0; j < 4; j++)
         sums[(top + i) * SUM_PITCH + conv_sum_at(left + j)] = d[i][j];
     __syncthreads();
-    store_tile<T>(out, sums, e, tile, ROWS_F32, rows, m.n);
+    store_tile<COLUMNS, T>(out, sums, e, tile, ROWS_F32, rows, m.n);
 }
 
 void conv_point(const struct conv_pass *p)
@@ -197,16 +255,22 @@ void conv_point(const struct conv_pass *p)
     enum nn_type from = p->adjoint ? s->out_type : s->in_type;
     enum nn_type to = p->adjoint ? s->in_type : s->out_type;
     const struct cuda_device *d = p->device;
-    bool tensor = conv_on_tensor_cores(from, d->capability);
-    unsigned grid =
-        cuda_blocks((size_t)m.n, COLUMNS) * cuda_blocks(rows, (unsigned)(tensor ? ROWS : ROWS_F32));
-    if (tensor)
-        WITH_TYPE(to, T,
-                  LAUNCH((point_bf16<T>), grid, THREADS, sizeof(union point_shared), d->stream,
-                         (T *)p->to, (const uint16_t *)p->from, m, p->epilogue, rows));
-    else
-        WITH_TYPE(to, T,
-                  WITH_TYPE(from, F,
-                            LAUNCH((point_f32<T, F>), grid, THREADS, 0, d->stream, (T *)p->to,
-                                   (const F *)p->from, m, p->epilogue, rows)));
+    if (conv_on_tensor_cores(from, d->capability)) {
+        conv_point_bf16(p, m, to, rows);
+        return;
+    }
+    unsigned grid = cuda_blocks((size_t)m.n, COLUMNS) * cuda_blocks(rows, ROWS_F32);
+    WITH_TYPE(to, T,
+              WITH_TYPE(from, F,
+                        LAUNCH((point_f32<T, F>), grid, THREADS, 0, d->stream, (T *)p->to,
+                               (const F *)p->from, m, p->epilogue, rows)));
+}
+
+size_t conv_point_workspace(const struct nn_conv *s)
+{
+    struct point_packed forward = point_packed_of(s->cin, s->cout);
+    struct point_packed adjoint = point_packed_of(s->cout, s->cin);
+    size_t one = (size_t)forward.columns * forward.depths;
+    size_t other = (size_t)adjoint.columns * adjoint.depths;
+    return (one > other ? one : other) * sizeof(uint16_t);
 }

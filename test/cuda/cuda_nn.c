@@ -195,6 +195,38 @@ START_TEST(tall_images_are_summed_band_by_band)
 }
 END_TEST
 
+#ifdef CUDA_EMU
+/* 1x1 on tensor cores: as many products of 16 x 8 x 16 as their numbers fill, also where there are
+ * few channels; of rows and depths as tiles have them. */
+START_TEST(narrow_products_have_narrow_tiles)
+{
+    static const int channels[] = {8, 16, 24, 32, 64, 128};
+    int c = channels[_i];
+    const struct nn_conv conv = {1, 16, 16, c, c, 1, 1, 0, NN_BF16, NN_BF16};
+    const struct nn_epilogue plain = {.slope = 1};
+    struct side s = {0};
+    MUST(cuda_open(&s.device));
+    s.nn = s.device->nn;
+    size_t bytes = 256 * (size_t)c * sizeof(uint16_t);
+    float *weights = side_floats(&s, "weights", (size_t)c * (size_t)c, 1, -1, 1, 0);
+    char *from = side_buffer(&s, "from", NULL, bytes), *to = side_buffer(&s, "to", NULL, bytes);
+    void *workspace = side_workspace(&s, s.nn->conv_workspace(s.device, &conv));
+    for (int adjoint = 0; adjoint < 2; adjoint++) {
+        long long before = emu_tensor_products();
+        if (adjoint)
+            MUST(s.nn->conv_dgrad(s.device, &conv, to, from, weights, &plain, workspace));
+        else
+            MUST(s.nn->conv_forward(s.device, &conv, to, from, weights, &plain, workspace));
+        MUST(s.device->synchronize(s.device));
+        int columns = c == 8 ? 16 : c == 24 ? 32 : c, depths = c < 32 ? 32 : c;
+        ck_assert_int_eq(emu_tensor_products() - before, 256 / 16 * (columns / 8) * (depths / 16));
+    }
+    side_close(&s);
+    device_close(s.device);
+}
+END_TEST
+#endif
+
 Suite *cuda_nn_suite(void)
 {
     Suite *suite = suite_create("cuda_nn");
@@ -215,5 +247,8 @@ Suite *cuda_nn_suite(void)
     tcase_add_test(tests, sums_over_rows_may_be_cut_at_chunks);
     tcase_add_test(tests, samples_may_have_more_heads_than_a_grid_is_high);
     tcase_add_test(tests, tall_images_are_summed_band_by_band);
+#ifdef CUDA_EMU
+    tcase_add_loop_test(tests, narrow_products_have_narrow_tiles, 0, 6);
+#endif
     return suite;
 }

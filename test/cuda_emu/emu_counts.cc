@@ -7,6 +7,7 @@
 #include <string.h>
 
 static struct emu_counts all;
+static long long tensor_products;
 
 static const struct {
     const char *name;
@@ -50,6 +51,16 @@ __attribute__((constructor)) static void print_if_asked(void)
 struct emu_counts emu_counts_now(void)
 {
     return all;
+}
+
+void emu_count_tensor_product(void)
+{
+    tensor_products++;
+}
+
+long long emu_tensor_products(void)
+{
+    return tensor_products;
 }
 
 static long long *number(struct emu_counts *counts, int kind)

@@ -67,6 +67,9 @@ long long emu_waits(const struct emu_counts *counts);
 /* What the host's calls and the bus would take by the prices above: no kernel's time. */
 double emu_milliseconds(const struct emu_counts *counts);
 
+/* Products of tensor cores (mma.h) that kernels have made since the process began. */
+long long emu_tensor_products(void);
+
 /* One line: what is not 0, by name, and its milliseconds. */
 void emu_counts_print(FILE *file, const char *title, const struct emu_counts *counts);
 

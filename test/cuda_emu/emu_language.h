@@ -79,6 +79,7 @@ static const int warpSize = 32;
 
 void *emu_dynamic_shared(void);
 /* Ends the program: "cuda_emu: kernel K block (..) thread (..): MESSAGE". */
+void emu_count_tensor_product(void);
 [[noreturn]] void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- barriers ---- */
