@@ -7,7 +7,8 @@ the second last hidden state is what the denoiser reads, ZImageTransformer2DMode
 of four levels, FlowMatchEulerDiscreteScheduler of shift 3. Token `k` of a prompt is word `k` of `ids.LENGTH`, modulo the
 vocabulary.
 
-zimage_text: `small.1`, `small.11`, `small.33`, `odd.20` [tokens][hidden]: features of prompts of so many tokens.
+zimage_text: `small.1`, `small.11`, `small.33`, `odd.20` [tokens][hidden]: features of prompts of so many tokens; `chat`: those
+of "a red cat" in Z-Image's chat template, by test/golden/tokenizer_qwen.json.
 zimage_steps: text to image (prompt of 11 tokens, 48 x 64 pixels, 8 steps, seed 42): latents [16][8][6] after steps 1, 4
 and 8, `velocity`, what the network says to the first of them, and `picture`, every fourth row and column of the image
 [3][16][12]. zimage_modes: latents at the end: `image.3`, `image.6`, `image.10` (from the drawn picture at strength .3, .6, 1) and
@@ -24,6 +25,7 @@ import PIL.Image
 import torch
 from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageImg2ImgPipeline, ZImageInpaintPipeline,
                        ZImagePipeline, ZImageTransformer2DModel)
+from tokenizers import Tokenizer
 from transformers import Qwen3Config, Qwen3Model
 
 import kl_goldens
@@ -31,7 +33,7 @@ import s3dit_goldens
 import tensorfile
 from diffusion_latent_goldens import fill
 
-VOCABULARY, HEIGHT, WIDTH = 300, 64, 48
+VOCABULARY, HEIGHT, WIDTH = 410, 64, 48
 SMALL = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
              head_dim=16)
 ODD = dict(hidden_size=20, intermediate_size=27, num_hidden_layers=4, num_attention_heads=3, num_key_value_heads=1,
@@ -45,10 +47,13 @@ def encoder(config):
     return fill(net, s3dit_goldens.weights)
 
 
-def features(net, length):
-    ids = s3dit_goldens.words("ids.%d" % length, length) % np.uint64(VOCABULARY)
+def drawn_ids(length):
+    return (s3dit_goldens.words("ids.%d" % length, length) % np.uint64(VOCABULARY)).astype(np.int64)
+
+
+def features(net, ids):
     with torch.no_grad():
-        return net(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states[-2][0]
+        return net(torch.tensor(ids)[None], output_hidden_states=True).hidden_states[-2][0]
 
 
 def drawn_picture():
@@ -61,8 +66,10 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../../test/golden")
     small = encoder(SMALL)
-    text = {"small.%d" % n: features(small, n) for n in (1, 11, 33)}
-    text["odd.20"] = features(encoder(ODD), 20)
+    text = {"small.%d" % n: features(small, drawn_ids(n)) for n in (1, 11, 33)}
+    text["odd.20"] = features(encoder(ODD), drawn_ids(20))
+    words = Tokenizer.from_file(os.path.join(here, "../../test/golden/tokenizer_qwen.json"))
+    text["chat"] = features(small, words.encode("<|im_start|>user\na red cat<|im_end|>\n<|im_start|>assistant\n").ids)
 
     net = fill(ZImageTransformer2DModel(in_channels=16, dim=48, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2,
                                         cap_feat_dim=32, axes_dims=[8, 8, 8], axes_lens=[256, 32, 32]),

@@ -66,19 +66,12 @@ static int dump_request(struct generation *g)
     const struct pipeline_request *r = &g->job.request;
     const int64_t levels = r->steps + 1, count = r->row_count;
     const int64_t text[2] = {count, g->job.model.dit.config.text_dim};
-    float ids[TEXT_MOST_ROWS], *rows;
-    if (!g->dump) return OK;
-    rows = malloc((size_t)(text[0] * text[1]) * sizeof *rows);
-    if (!rows) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < r->row_count; i++) {
+    float ids[TEXT_MOST_ROWS];
+    for (int i = 0; i < r->row_count; i++)
         ids[i] = (float)r->rows[i];
-        model_text_row(&g->job.model, r->rows[i], rows + (size_t)i * (size_t)text[1]);
-    }
-    int code = generate_dump_add(g->dump, -1, "sigmas", 1, &levels, g->sigmas);
-    if (code == OK) code = generate_dump_add(g->dump, -1, "ids", 1, &count, ids);
-    if (code == OK) code = generate_dump_add(g->dump, -1, "text", 2, text, rows);
-    free(rows);
-    return code;
+    TRY(generate_dump_add(g->dump, -1, "sigmas", 1, &levels, g->sigmas));
+    TRY(generate_dump_add(g->dump, -1, "ids", 1, &count, ids));
+    return generate_dump_add(g->dump, -1, "text", 2, text, pipeline_features(g->pipeline));
 }
 
 /* ---- where images go ---- */
@@ -274,13 +267,13 @@ static int generate_on_device(struct generation *g)
     TRY(name_outputs(g));
     TRY(allocate_images(g));
     if (g->options->dump && !(g->dump = generate_dump_open())) return ERR_SYSTEM;
-    TRY(dump_request(g));
     TRY(make_folder(g));
     say_start(g);
     int code = make_images(g);
     if (g->options->json) print_json(g);
     if (code == OK && (g->options->offload || g->options->memory_limit) && !g->options->json)
         placement_print_reports(pipeline_placement(g->pipeline), false, stderr);
+    if (code == OK && g->dump) code = dump_request(g);
     if (code == OK && g->dump) code = generate_dump_write(g->dump, g->options->dump);
     return code;
 }

@@ -231,7 +231,7 @@ static const struct {
     {"transformer/config.json", "\"qk_norm\": true", "\"qk_norm\": false", "qk_norm"},
     {"transformer/config.json", "\"cap_feat_dim\": 16", "\"cap_feat_dim\": 32", "cap_embedder"},
     {"text_encoder/config.json", "\"num_hidden_layers\": 1", "\"num_hidden_layers\": 36",
-     "36 layers"},
+     "layers.1.input_layernorm.weight is missing"},
     {"text_encoder/config.json", "\"hidden_size\": 16", "\"hidden_size\": 8", "hidden_size"},
     {"text_encoder/config.json", "\"vocab_size\": 4", "\"vocab_size\": 3", "vocab_size"},
     {"text_encoder/config.json", "\"vocab_size\": 4", "\"vocab_size\": 5", "embed_tokens"},

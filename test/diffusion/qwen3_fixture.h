@@ -10,7 +10,7 @@
 #include "test/diffusion/s3dit_fixture.h"
 #include "test/support.h"
 
-enum { QWEN3_WORDS = 300 };
+enum { QWEN3_WORDS = 410 };
 
 static inline struct qwen3_config qwen3_small(void)
 {

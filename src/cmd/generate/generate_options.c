@@ -64,6 +64,9 @@ int generate_read_options(struct generate_options *o, int argc, char **argv)
                     "with sequential: bring blocks before they are needed (1)"),
         OPTION_FLAG("read", &o->read,
                     "read weights in long pieces instead of mapping files: for network disks"),
+        OPTION_TEXT("text-cache", "DIR|none", &o->text_cache,
+                    "where a text encoder's answers are kept (MODEL/cache), so that it reads a "
+                    "prompt once"),
         OPTION_MEMORY_LIMIT(&o->memory_limit, "most device memory to use: 512MB, 12GB"),
         OPTION_DEVICE(&o->device),
         OPTION_TEXT("vae-tiling", "HOW", &o->vae_tiling,

@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
+#include "data/dataset.h"
 #include "diffusion/model/model_trained.h"
 #include "diffusion/text/token_tables.h"
 #include "diffusion/text/unicode_text.h"
@@ -148,9 +149,10 @@ static int read_prompt(const char *option, const char *text, bool is_text, char 
     return mend_utf8(option, prompt, bytes);
 }
 
-/* rows: [TEXT_MOST_ROWS]. A model is told of nothing by the row that says so. */
-static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
-                         size_t bytes, int *rows, int *count)
+/* rows: [TEXT_MOST_ROWS]. A model is told of nothing by the row that says so, or by the text
+ * encoder's template alone. */
+static int encode_text(const struct generate_job *job, const char *option, const char *text,
+                       size_t bytes, int *rows, int *count)
 {
     struct tokens tokens;
     int code = tokenizer_encode_chat(job->model.text, &tokens, text, bytes, TEXT_MOST_ROWS);
@@ -161,6 +163,13 @@ static int encode_prompt(const struct generate_job *job, const char *option, con
         rows[i] = tokens.ids[i];
     *count = tokens.count > 0 ? tokens.count : 1;
     tokens_free(&tokens);
+    return OK;
+}
+
+static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
+                         size_t bytes, int *rows, int *count)
+{
+    TRY(encode_text(job, option, text, bytes, rows, count));
     if (bytes == 0) log_info("%s is empty: the model is told nothing", option);
     return OK;
 }
@@ -202,11 +211,14 @@ static int resolve_condition(struct generate_job *job, const struct generate_opt
 static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
 {
     struct pipeline_request *r = &job->request;
+    bool has_encoder = job->model.encoder.layers > 0;
     size_t bytes;
     r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
     if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
     r->without[0] = tokenizer_none(job->model.text);
     r->without_count = 1;
+    if (!o->negative && has_encoder) /* as the reference */
+        return encode_text(job, "--negative", "", 0, r->without, &r->without_count);
     if (!o->negative && r->row_count == 1 && r->rows[0] == r->without[0]) {
         if (o->guidance && r->guidance > 0)
             log_warning("--guidance has no effect: the model is told nothing to go towards");
@@ -307,6 +319,17 @@ static int resolve_tiling(struct generate_job *job, const struct generate_option
     else if (tiling == KL_TILING_BANDS && !placed_kl_has_bands(r->height))
         log_warning("--vae-tiling bands has no effect: the image is one band");
     return OK;
+}
+
+/* Beside the model, or where all caches are; whoever may not write there goes without. */
+static int resolve_text_cache(struct generate_job *job, const struct generate_options *o)
+{
+    bool is_none = o->text_cache && strcmp(o->text_cache, "none") == 0;
+    if (is_none || job->model.encoder.layers == 0) return OK;
+    job->text_cache =
+        o->text_cache ? string_format("%s", o->text_cache) : dataset_cache_folder(job->model.path);
+    job->request.text_cache = job->text_cache;
+    return job->text_cache ? OK : fail(ERR_SYSTEM, "out of memory");
 }
 
 /* ---- size, and the images that it begins with ---- */
@@ -426,6 +449,8 @@ static bool environment_is_testing(void)
 static void say_what_has_no_effect(const struct generate_job *job, const struct generate_options *o)
 {
     if (!o->mask) options_without_effect("invert-mask composite no-composite", "without --mask");
+    if (o->text_cache && job->model.encoder.layers == 0)
+        log_warning("--text-cache has no effect: this model has no text encoder");
     if (o->mask && (o->no_composite || o->wants_composite) && !job->model.has_vae)
         log_warning(
             "%s has no effect: this model makes pixels, those that are kept stay as they are",
@@ -454,6 +479,7 @@ int generate_resolve_request(struct generate_job *job, const struct generate_opt
     TRY(resolve_size(job, o));
     TRY(resolve_images(job, o));
     TRY(resolve_tiling(job, o));
+    TRY(resolve_text_cache(job, o));
     TRY(resolve_seeds(job, o));
     return OK;
 }
@@ -479,6 +505,7 @@ void generate_job_reset(struct generate_job *job)
     free(job->negative);
     free(job->init);
     free(job->mask);
+    free(job->text_cache);
     const struct generate_job kept = {.model = job->model};
     *job = kept;
 }

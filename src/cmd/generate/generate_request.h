@@ -12,7 +12,7 @@
 struct generate_options {
     const char *model, *prompt, *negative, *label, *init, *strength, *mask, *invert, *steps;
     const char *guidance, *seed, *size, *preset, *rng, *dtype, *like, *output, *dump;
-    const char *offload, *prefetch, *vae_tiling, *device;
+    const char *offload, *prefetch, *vae_tiling, *device, *text_cache;
     const char *composite; /* of --like: "false" */
     int64_t count, at_once;
     uint64_t memory_limit;
@@ -31,6 +31,7 @@ struct generate_job {
     char *prompt, *negative;   /* as they are used */
     const char *label;         /* name of the class; NULL: none */
     float *init, *mask;        /* owned; request points to them */
+    char *text_cache;          /* likewise */
     const char *dtype, *noise; /* as PNGs have them */
     bool composite;            /* kept pixels are those of the init image */
 };

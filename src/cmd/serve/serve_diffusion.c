@@ -70,6 +70,7 @@ static int serve_diffusion_prepare(struct serve_model *model, struct serve_job *
                                   .seed = seed,
                                   .count = ask->n,
                                   .at_once = 1,
+                                  .text_cache = "none", /* others' prompts fill no disk */
                                   .memory_limit = model->all->memory_limit};
     serve_diffusion_condition(o, &served->job, ask);
     generate_job_reset(&served->job);

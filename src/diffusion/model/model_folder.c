@@ -5,8 +5,8 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/log.h"
+#include "diffusion/model/model_folder_internal.h"
 #include "store/checkpoint.h"
-#include "store/json_file.h"
 #include "store/tensor_range.h"
 
 #include <stdlib.h>
@@ -16,10 +16,8 @@ enum { CONFIG_MAX = 1 << 20, LOOKED_AT = 4096 };
 enum { TURBO_SHIFT = 3, TURBO_STEPS = 8, USUAL_STEPS = 20 };
 
 static const char *const denoiser_stems[] = {"diffusion_pytorch_model", "model", NULL};
-static const char *const encoder_stems[] = {"model", "pytorch_model", NULL};
 
-/* PATH/NAME/FILE, or PATH/FILE where there is no NAME; NULL with the message set. */
-static char *model_path(const struct model_folder *model, const char *component, const char *file)
+char *model_path(const struct model_folder *model, const char *component, const char *file)
 {
     if (!component) return path_join(model->path, file);
     return string_format("%s/%s/%s", model->path, component, file);
@@ -72,8 +70,7 @@ static int check_index(const cJSON *index, const char *path, bool *has_vae)
     return vae ? check_component(index, path, "vae", autoencoder) : OK;
 }
 
-/* Adds the bytes of a config to the checksum, and reads it. */
-static int read_config(struct model_folder *model, const char *path, cJSON **config)
+int model_read_config(struct model_folder *model, const char *path, cJSON **config)
 {
     uint8_t *text;
     size_t bytes;
@@ -128,7 +125,7 @@ static int read_index(struct model_folder *model)
     char *path = model_path(model, NULL, "model_index.json");
     if (!path) return ERR_SYSTEM;
     if (!file_is_dir(model->path) || !file_exists(path)) TRY_CLEANUP(refuse_path(model->path));
-    TRY_CLEANUP(read_config(model, path, &index));
+    TRY_CLEANUP(model_read_config(model, path, &index));
     TRY_CLEANUP(check_index(index, path, &model->has_vae));
 cleanup:
     cJSON_Delete(index);
@@ -140,7 +137,7 @@ static int read_scheduler(struct model_folder *model)
 {
     cJSON *config = NULL;
     char *path = model_path(model, "scheduler", "scheduler_config.json");
-    int code = path ? read_config(model, path, &config) : ERR_SYSTEM;
+    int code = path ? model_read_config(model, path, &config) : ERR_SYSTEM;
     if (code == OK) code = model_read_scheduler(&model->schedule, config, path);
     cJSON_Delete(config);
     free(path);
@@ -149,12 +146,12 @@ static int read_scheduler(struct model_folder *model)
 
 /* ---- weights ---- */
 
-static void checksum_tensor(struct model_folder *model, const struct store_tensor *tensor)
+void model_checksum_tensor(uint64_t *checksum, const struct store_tensor *tensor)
 {
     size_t some = tensor->bytes < LOOKED_AT ? tensor->bytes : LOOKED_AT;
-    model->checksum = hash_bytes(model->checksum, tensor->name, strlen(tensor->name));
-    model->checksum = hash_bytes(model->checksum, &tensor->bytes, sizeof tensor->bytes);
-    model->checksum = hash_bytes(model->checksum, tensor->data, some);
+    *checksum = hash_bytes(*checksum, tensor->name, strlen(tensor->name));
+    *checksum = hash_bytes(*checksum, &tensor->bytes, sizeof tensor->bytes);
+    *checksum = hash_bytes(*checksum, tensor->data, some);
 }
 
 static bool list_has(const void *context, const char *name)
@@ -165,30 +162,32 @@ static bool list_has(const void *context, const char *name)
     return false;
 }
 
-/* Blocks that the config does not count would be left out, and what is made be another network's.
- */
-static int check_no_more_blocks(const struct model_folder *model)
+int model_check_blocks(const struct store_shards *shards, const struct model_blocks *blocks,
+                       int count)
 {
-    const struct s3dit_config *config = &model->dit.config;
-    const struct {
-        const char *prefix, *key;
-        int count;
-    } rows[] = {{"layers.", "n_layers", config->layers},
-                {"noise_refiner.", "n_refiner_layers", config->refiner_layers},
-                {"context_refiner.", "n_refiner_layers", config->refiner_layers}};
-    for (int f = 0; f < store_shards_count(model->denoiser); f++) {
-        const struct store_file *file = store_shards_at(model->denoiser, f);
+    for (int f = 0; f < store_shards_count(shards); f++) {
+        const struct store_file *file = store_shards_at(shards, f);
         for (int i = 0; i < store_count(file); i++)
-            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            for (int b = 0; b < count; b++) {
                 const char *name = store_at(file, i)->name;
-                size_t length = strlen(rows[r].prefix);
-                if (strncmp(name, rows[r].prefix, length) != 0) continue;
-                if (atol(name + length) < rows[r].count) continue;
+                size_t length = strlen(blocks[b].prefix);
+                if (strncmp(name, blocks[b].prefix, length) != 0) continue;
+                if (atol(name + length) < blocks[b].count) continue;
                 return fail(ERR_DATA, "%s: tensor %s is there, but %s is %d in config.json",
-                            store_path(file), name, rows[r].key, rows[r].count);
+                            store_path(file), name, blocks[b].key, blocks[b].count);
             }
     }
     return OK;
+}
+
+static int check_no_more_blocks(const struct model_folder *model)
+{
+    const struct s3dit_config *config = &model->dit.config;
+    const struct model_blocks blocks[] = {
+        {"layers.", "n_layers", config->layers},
+        {"noise_refiner.", "n_refiner_layers", config->refiner_layers},
+        {"context_refiner.", "n_refiner_layers", config->refiner_layers}};
+    return model_check_blocks(model->denoiser, blocks, 3);
 }
 
 static int find_weights(struct model_folder *model)
@@ -199,7 +198,7 @@ static int find_weights(struct model_folder *model)
     for (int i = 0; i < dit->tensor_count; i++) {
         const struct s3dit_tensor *t = &dit->tensors[i];
         TRY(store_shards_expect(model->denoiser, t->name, t->dims, t->shape, &model->weights[i]));
-        checksum_tensor(model, model->weights[i]);
+        model_checksum_tensor(&model->checksum, model->weights[i]);
     }
     TRY(store_shards_check_small(model->denoiser));
     TRY(check_no_more_blocks(model));
@@ -213,7 +212,7 @@ static int read_denoiser(struct model_folder *model)
     struct s3dit_config dit;
     char *path = model_path(model, "transformer", "config.json");
     char *folder = path_join(model->path, "transformer");
-    int code = path && folder ? read_config(model, path, &config) : ERR_SYSTEM;
+    int code = path && folder ? model_read_config(model, path, &config) : ERR_SYSTEM;
     if (code == OK) code = model_read_s3dit(&dit, config, path);
     if (code == OK) code = s3dit_model_create(&model->dit, &dit);
     if (code == OK) code = store_shards_open(&model->denoiser, folder, denoiser_stems);
@@ -221,64 +220,6 @@ static int read_denoiser(struct model_folder *model)
     cJSON_Delete(config);
     free(path);
     free(folder);
-    return code;
-}
-
-/* Of Qwen3 with one layer, what goes into that layer is the caption's features. */
-static int check_encoder(const struct model_folder *model, const cJSON *config, const char *path,
-                         int *rows)
-{
-    int layers = 0, width = 0;
-    *rows = 0;
-    TRY(json_file_int(config, path, "num_hidden_layers", 0, 1 << 20, &layers));
-    TRY(json_file_int(config, path, "vocab_size", 1, 1 << 24, rows));
-    TRY(json_file_int(config, path, "hidden_size", 1, 1 << 24, &width));
-    if (layers != 1)
-        return fail(ERR_DATA,
-                    "%s: a text encoder of %d layers; tables, which are written as one layer, are "
-                    "read so far",
-                    path, layers);
-    if (*rows < tokenizer_rows(model->text))
-        return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path, *rows,
-                    tokenizer_rows(model->text));
-    if (width == model->dit.config.text_dim) return OK;
-    return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's cap_feat_dim %d", path, width,
-                model->dit.config.text_dim);
-}
-
-static int find_table(struct model_folder *model, int rows)
-{
-    const int64_t shape[2] = {rows, model->dit.config.text_dim};
-    const char *name = "embed_tokens.weight";
-    if (store_shards_find(model->text_encoder, "model.embed_tokens.weight", NULL))
-        name = "model.embed_tokens.weight";
-    TRY(store_shards_expect(model->text_encoder, name, 2, shape, &model->table));
-    checksum_tensor(model, model->table);
-    return store_shards_check_small(model->text_encoder);
-}
-
-static int read_text(struct model_folder *model)
-{
-    cJSON *config = NULL;
-    int rows;
-    char *path = model_path(model, "text_encoder", "config.json");
-    char *folder = path_join(model->path, "text_encoder");
-    char *tokenizer = path_join(model->path, "tokenizer");
-    int code = path && folder && tokenizer ? OK : ERR_SYSTEM;
-    TRY_CLEANUP(code);
-    TRY_CLEANUP(read_config(model, path, &config));
-    TRY_CLEANUP(tokenizer_open(&model->text, tokenizer));
-    if (tokenizer_none(model->text) < 0)
-        TRY_CLEANUP(
-            fail(ERR_DATA, "%s: no token says nothing: <|endoftext|> is missing", tokenizer));
-    TRY_CLEANUP(check_encoder(model, config, path, &rows));
-    TRY_CLEANUP(store_shards_open(&model->text_encoder, folder, encoder_stems));
-    TRY_CLEANUP(find_table(model, rows));
-cleanup:
-    cJSON_Delete(config);
-    free(path);
-    free(folder);
-    free(tokenizer);
     return code;
 }
 
@@ -324,7 +265,7 @@ int model_folder_open(struct model_folder *model, const char *path)
     TRY(read_scheduler(model));
     TRY(read_denoiser(model));
     if (model->has_vae) TRY(read_vae(model));
-    return read_text(model);
+    return model_read_text(model);
 }
 
 void model_folder_close(struct model_folder *model)
@@ -334,6 +275,8 @@ void model_folder_close(struct model_folder *model)
     kl_folder_close(&model->vae);
     s3dit_model_free(&model->dit);
     tokenizer_close(model->text);
+    qwen3_model_free(&model->encoder);
+    free(model->text_weights);
     free(model->weights);
     free(model->path);
     *model = (struct model_folder){0};
@@ -371,4 +314,10 @@ int model_read_weight(const void *context, const struct store_tensor *weight, vo
 {
     const struct model_folder *model = context;
     return store_shards_read(model->denoiser, weight, to);
+}
+
+int model_read_text_weight(const void *context, const struct store_tensor *weight, void *to)
+{
+    const struct model_folder *model = context;
+    return store_shards_read(model->text_encoder, weight, to);
 }

@@ -2,8 +2,8 @@
  * its config.json and its weights. Opening reads configs and headers, no weights.
  *
  *   scheduler/     scheduler_config.json    levels of noise
- *   text_encoder/  a table of one row a token: the first of a one-layer Qwen3's hidden states
- *   tokenizer/     tokenizer.json: names of classes, or bytes
+ *   text_encoder/  Qwen3 (diffusion/text); of one layer it is a table of one row a token
+ *   tokenizer/     tokenizer.json: of a table names of classes, or bytes
  *   transformer/   S3-DiT (diffusion/dit)
  *   vae/           AutoencoderKL (diffusion/vae); absent: images themselves are made */
 #ifndef IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
@@ -11,6 +11,7 @@
 
 #include "diffusion/dit/s3dit_model.h"
 #include "diffusion/sigmas.h"
+#include "diffusion/text/qwen3_model.h"
 #include "diffusion/text/tokenizer.h"
 #include "diffusion/vae/kl_folder.h"
 #include "store/shards.h"
@@ -29,12 +30,15 @@ struct model_folder {
     struct s3dit_model dit;
     struct store_shards *denoiser, *text_encoder;
     const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
-    const struct store_tensor *table;    /* [rows of text][dit.config.text_dim] */
+    struct qwen3_model encoder; /* layers 0: what the denoiser reads is rows of the table */
+    const struct store_tensor **text_weights; /* [encoder.tensor_count]: of its list */
+    const struct store_tensor *table; /* the embedding: [rows of text][dit.config.text_dim] */
     struct tokenizer *text;
     struct kl_folder vae; /* with has_vae */
     bool has_vae;
     struct model_defaults defaults;
-    uint64_t checksum; /* of configs, headers, and some bytes of each tensor */
+    uint64_t checksum;      /* of configs, headers, and some bytes of each tensor */
+    uint64_t text_checksum; /* likewise of the text encoder alone */
 };
 
 /* ERR_INPUT for a folder without model_index.json; ERR_DATA, naming the file, for a file or a
@@ -63,6 +67,8 @@ void model_text_row(const struct model_folder *model, int row, float *features);
 /* The bytes of one of its weights, out of the file: for pipeline/placed_dit.h; context: the model.
  */
 int model_read_weight(const void *context, const struct store_tensor *weight, void *to);
+/* Likewise of its text encoder. */
+int model_read_text_weight(const void *context, const struct store_tensor *weight, void *to);
 
 /* ---- configs; each takes the object that the file `path` holds ---- */
 

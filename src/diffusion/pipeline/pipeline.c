@@ -11,11 +11,6 @@
 
 /* ---- the stage ---- */
 
-static bool is_guided(const struct pipeline_request *request)
-{
-    return request->guidance > 0.0;
-}
-
 size_t pipeline_state_floats(const struct pipeline *p)
 {
     return (size_t)p->model->dit.config.channels * (size_t)p->size.height * (size_t)p->size.width;
@@ -34,6 +29,12 @@ static int pipeline_declare_inputs(void *context, struct plan *plan)
                         (void **)&p->text);
 }
 
+struct placement_stage *pipeline_add_stage(struct pipeline *p, int *number)
+{
+    *number = p->stage_count++;
+    return &p->stages[*number];
+}
+
 static int larger_count(int a, int b)
 {
     return a > b ? a : b;
@@ -42,7 +43,7 @@ static int larger_count(int a, int b)
 static int set_stages(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
-    bool guided = is_guided(r);
+    bool guided = pipeline_is_guided(p), has_vae = p->model->has_vae;
     int rows = guided ? larger_count(r->row_count, r->without_count) : r->row_count;
     p->size = (struct s3dit_size){.samples = guided ? 2 * r->at_once : r->at_once,
                                   .height = p->size.height,
@@ -51,11 +52,13 @@ static int set_stages(struct pipeline *p)
                                   .mixed_text = guided && s3dit_padded(r->row_count) !=
                                                               s3dit_padded(r->without_count),
                                   .chunk = 1};
-    p->denoise = 0;
-    p->stage_count = 1;
-    p->stages[0] =
+    p->stage_count = 0;
+    p->text_stage = p->encode_stage = p->decode_stage = -1;
+    pipeline_add_text_stage(p);
+    if (has_vae && r->init) TRY(pipeline_add_encode_stage(p));
+    *pipeline_add_stage(p, &p->denoise_stage) =
         placed_dit_stage(&p->denoiser, &p->size, r->steps - p->first, pipeline_declare_inputs, p);
-    return p->model->has_vae ? pipeline_add_vae_stages(p) : OK;
+    return has_vae ? pipeline_add_decode_stage(p) : OK;
 }
 
 /* ---- set-up ---- */
@@ -68,6 +71,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
     if (!p) return fail(ERR_SYSTEM, "out of memory");
     p->model = model;
     p->device = device;
+    p->weights = weights;
     int code = placement_open(&p->placement, device, options);
     if (code == OK) {
         const struct placed_dit_setup setup = {.model = &model->dit,
@@ -78,6 +82,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
                                                .read_context = model};
         code = placed_dit_open(&p->denoiser, p->placement, device, &setup);
     }
+    if (code == OK) code = pipeline_open_text(p);
     if (code == OK && model->has_vae) code = pipeline_open_vae(p);
     if (code < 0) {
         pipeline_close(p);
@@ -111,6 +116,7 @@ void pipeline_close(struct pipeline *p)
     placed_dit_close(&p->denoiser);
     placed_kl_close(&p->encoder);
     placed_kl_close(&p->decoder);
+    pipeline_close_text(p);
     free_host(p);
     free(p->mask);
     free(p);
@@ -145,7 +151,8 @@ static int set_size(struct pipeline *p)
                     patch);
     p->size = (struct s3dit_size){.height = r->height / scale, .width = r->width / scale};
     TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->row_count));
-    if (is_guided(r)) TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->without_count));
+    if (pipeline_is_guided(p))
+        TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->without_count));
     if (pipeline_draws_whole(p->model, r->width, r->height)) return OK;
     return fail(ERR_USAGE,
                 "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
@@ -170,6 +177,7 @@ int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request,
     memcpy(sigmas, p->sigmas, ((size_t)request->steps + 1) * sizeof *sigmas);
     *first = p->first;
     if (request->mask && p->model->has_vae) TRY(pipeline_shrink_mask(p));
+    TRY(pipeline_prepare_text(p));
     TRY(set_stages(p));
     return placement_choose(p->placement, p->stages, p->stage_count, &way);
 }
@@ -194,11 +202,11 @@ static int allocate_host(struct pipeline *p)
     p->features = malloc(samples * S3DIT_TIME_FEATURES * sizeof(float));
     p->rows = calloc(samples * text, sizeof(float));
     p->velocity = malloc(floats * sizeof(float));
-    if (is_guided(&p->request)) p->without = malloc(floats * sizeof(float));
+    if (pipeline_is_guided(p)) p->without = malloc(floats * sizeof(float));
     p->lengths = malloc(samples * sizeof *p->lengths);
     p->noise = calloc((size_t)p->request.at_once, sizeof *p->noise);
     bool whole = p->pixels && p->features && p->rows && p->velocity && p->lengths && p->noise &&
-                 (p->without || !is_guided(&p->request));
+                 (p->without || !pipeline_is_guided(p));
     for (int i = 0; whole && i < p->request.at_once; i++)
         whole = (p->noise[i] = malloc(floats * sizeof(float))) != NULL;
     int code = whole ? OK : fail(ERR_SYSTEM, "out of memory");
@@ -229,23 +237,17 @@ static void velocity_of(const struct pipeline *p, const float *pixels, float *ve
             velocity[c * count + i] = -pixels[i * channels + c];
 }
 
-static void gather_text(const struct pipeline *p, const int *rows, int count, float *to)
-{
-    for (int k = 0; k < count; k++)
-        model_text_row(p->model, rows[k], to + (size_t)k * (size_t)p->model->dit.config.text_dim);
-}
-
 /* Captions of all samples: prompts first, then those that guidance leads away from. */
 static int send_text(struct pipeline *p, int n)
 {
-    const struct pipeline_request *r = &p->request;
-    size_t one = (size_t)p->size.text_rows * (size_t)p->model->dit.config.text_dim;
-    int samples = is_guided(r) ? 2 * n : n;
+    size_t width = (size_t)p->model->dit.config.text_dim, one = (size_t)p->size.text_rows * width;
+    int samples = pipeline_is_guided(p) ? 2 * n : n;
     memset(p->rows, 0, (size_t)samples * one * sizeof(float));
     for (int i = 0; i < samples; i++) {
-        bool without = i >= n;
-        p->lengths[i] = without ? r->without_count : r->row_count;
-        gather_text(p, without ? r->without : r->rows, p->lengths[i], p->rows + (size_t)i * one);
+        const struct pipeline_prompt *prompt = &p->prompts[i < n ? PROMPT_WITH : PROMPT_WITHOUT];
+        p->lengths[i] = prompt->count;
+        memcpy(p->rows + (size_t)i * one, prompt->features,
+               (size_t)prompt->count * width * sizeof(float));
     }
     return device_send(p->device, p->text, p->rows, (size_t)samples * one * sizeof(float));
 }
@@ -255,7 +257,7 @@ static int pipeline_predict(struct pipeline *p, float *const *images, int n, flo
                             const struct pipeline_watch *watch)
 {
     const struct s3dit_source source = placed_dit_source(&p->denoiser);
-    int samples = is_guided(&p->request) ? 2 * n : n;
+    int samples = pipeline_is_guided(p) ? 2 * n : n;
     size_t floats = pipeline_state_floats(p), bytes = (size_t)samples * floats * sizeof(float);
     float s = sigmas_model_time(sigma);
     for (int i = 0; i < samples; i++) {
@@ -282,7 +284,7 @@ static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int
     size_t floats = pipeline_state_floats(p), channels = (size_t)p->model->dit.config.channels;
     float sigma = p->sigmas[step], next = p->sigmas[step + 1];
     velocity_of(p, p->pixels + (size_t)i * floats, p->velocity);
-    if (is_guided(r)) {
+    if (pipeline_is_guided(p)) {
         velocity_of(p, p->pixels + (size_t)(n + i) * floats, p->without);
         sigmas_guide(p->velocity, p->without, floats, r->guidance);
     }
@@ -313,9 +315,6 @@ static int fail_nonfinite(const struct pipeline *p, int step)
                         p->model->path, step + 1, tensor->name,
                         p->denoiser.names[p->model->dit.tensors[t].block]);
     }
-    if (tensor_range(p->model->table).nonfinite > 0)
-        return fail(ERR_DATA, "%s: the text encoder's table holds a NaN or an infinity",
-                    p->model->path);
     return fail(ERR_DATA,
                 "%s: denoise, step %d: no number comes out, though all weights are finite",
                 p->model->path, step + 1);
@@ -379,7 +378,7 @@ int pipeline_end_stage(struct pipeline *p, int code)
 static int pipeline_denoise(struct pipeline *p, int n, float *const *states,
                             const struct pipeline_watch *watch)
 {
-    TRY(placed_dit_begin(&p->denoiser, &p->stages[p->denoise]));
+    TRY(placed_dit_begin(&p->denoiser, &p->stages[p->denoise_stage]));
     int code = send_text(p, n);
     if (code == OK) code = pipeline_run_steps(p, n, states, watch);
     return pipeline_end_stage(p, code);
@@ -390,6 +389,7 @@ int pipeline_run(struct pipeline *p, const uint64_t *seeds, int n, float *const 
 {
     bool has_vae = p->model->has_vae;
     TRY(allocate_host(p));
+    TRY(pipeline_encode_text(p, watch));
     if (has_vae && p->request.init) TRY(pipeline_encode(p, watch));
     float *const *states = has_vae ? p->states : images;
     for (int i = 0; i < n; i++)

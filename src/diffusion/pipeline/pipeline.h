@@ -1,8 +1,9 @@
 /* From noise to images with a model folder: text or class to image, image to image, inpainting. The
  * three differ in what they begin with and in what is put back after a step; weights pass through
- * the device as placement/ says. Of a model with a VAE the steps are those of latents: an init
- * image is encoded before, what is made is decoded behind. An image depends on its own seed alone,
- * not on those beside it. */
+ * the device as placement/ says. Of a model with a text encoder prompts become features before all
+ * else, and its weights are given up then. Of a model with a VAE the steps are those of latents: an
+ * init image is encoded before, what is made is decoded behind. An image depends on its own seed
+ * alone, not on those beside it. */
 #ifndef IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_H
 #define IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_H
 
@@ -23,7 +24,7 @@ enum pipeline_weights {
  * pixels, also where the network works on latents. */
 struct pipeline_request {
     int width, height, steps;
-    int rows[TEXT_MOST_ROWS], row_count;        /* of the prompt */
+    int rows[TEXT_MOST_ROWS], row_count;        /* of the prompt: of a table, or tokens */
     int without[TEXT_MOST_ROWS], without_count; /* of what guidance leads away from */
     double guidance;                            /* 1 below the usual scale; 0: none */
     enum noise_kind noise;
@@ -32,8 +33,9 @@ struct pipeline_request {
     const float
         *mask; /* [height][width], with init: below .5 the image is kept; NULL: nowhere. Of
                   latents it is those that are kept: pixels pass through the VAE all the same */
-    enum kl_tiling tiling; /* of a VAE */
-    int at_once;           /* images */
+    enum kl_tiling tiling;  /* of a VAE */
+    const char *text_cache; /* folder of what text encoders made of prompts; NULL: none */
+    int at_once;            /* images */
 };
 
 struct pipeline_watch {
@@ -63,7 +65,7 @@ bool pipeline_draws_whole(const struct model_folder *model, int width, int heigh
  * or schedule does not take; ERR_DEVICE_MEMORY where it does not fit. */
 int pipeline_prepare(struct pipeline *pipeline, const struct pipeline_request *request,
                      float *sigmas, int *first);
-enum { PIPELINE_STAGES_MOST = 3 };
+enum { PIPELINE_STAGES_MOST = 4 };
 /* What pipeline_prepare held against the budget, for placement_print.h: stages, borrowed. */
 const struct placement *pipeline_placement(const struct pipeline *pipeline);
 const struct placement_stage *pipeline_stages(const struct pipeline *pipeline, int *count);
@@ -73,5 +75,9 @@ const struct placement_stage *pipeline_stages(const struct pipeline *pipeline, i
  * is not finite. */
 int pipeline_run(struct pipeline *pipeline, const uint64_t *seeds, int n, float *const *images,
                  const struct pipeline_watch *watch);
+
+/* What the prompt of the request is to the denoiser, [row_count][text_dim]; after pipeline_run.
+ * Borrowed. */
+const float *pipeline_features(const struct pipeline *pipeline);
 
 #endif

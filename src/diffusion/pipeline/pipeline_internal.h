@@ -6,6 +6,15 @@
 #include "diffusion/pipeline/pipeline.h"
 #include "diffusion/pipeline/placed_dit.h"
 #include "diffusion/pipeline/placed_kl.h"
+#include "diffusion/pipeline/placed_text.h"
+
+/* Features of a prompt, [count][text_dim]; NULL: not made yet. */
+struct pipeline_prompt {
+    int ids[TEXT_MOST_ROWS], count;
+    float *features;
+};
+/* The prompt, and what guidance leads away from. */
+enum { PROMPT_WITH, PROMPT_WITHOUT, PIPELINE_PROMPTS };
 
 /* Samples of a forward pass: with guidance each image stands in it twice, so that weights pass
  * through the device once a step. */
@@ -15,13 +24,17 @@ struct pipeline {
     struct placement *placement;
     struct placed_dit denoiser;
     struct placed_kl encoder, decoder; /* of a model with a VAE */
+    struct placed_text text_encoder;   /* of a model whose text encoder has layers */
+    enum pipeline_weights weights;
+    struct pipeline_prompt prompts[PIPELINE_PROMPTS]; /* kept from request to request */
+    char *text_cache;                                 /* NULL: none */
     struct pipeline_request request;
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
 
-    /* [encode,] denoise[, decode] */
+    /* [text,] [encode,] denoise[, decode] */
     struct placement_stage stages[PIPELINE_STAGES_MOST];
-    int stage_count, denoise;
+    int stage_count, text_stage, encode_stage, denoise_stage, decode_stage; /* -1: there is none */
     struct s3dit_size size;
     float *image, *out, *time, *text; /* of the device */
 
@@ -42,17 +55,34 @@ struct pipeline {
 };
 
 size_t pipeline_state_floats(const struct pipeline *p);
+static inline bool pipeline_is_guided(const struct pipeline *p)
+{
+    return p->request.guidance > 0.0;
+}
+/* The next stage, to be filled; *number is its place. */
+struct placement_stage *pipeline_add_stage(struct pipeline *p, int *number);
 /* Ends the stage that runs. After a failure the first fault is what counts: ending it may leave
  * another message. */
 int pipeline_end_stage(struct pipeline *p, int code);
 int pipeline_tell(const struct pipeline *p, const struct pipeline_watch *watch, int index,
                   const char *name, const float *state);
 
+/* ---- pipeline_text.c: what the prompts are to the denoiser ---- */
+
+int pipeline_open_text(struct pipeline *p);
+void pipeline_close_text(struct pipeline *p);
+/* The request's prompts: features that are known already, or lie in the cache, or are rows of a
+ * table; the others need a stage, which pipeline_add_text_stage adds then. */
+int pipeline_prepare_text(struct pipeline *p);
+void pipeline_add_text_stage(struct pipeline *p);
+/* Those that are not known yet. */
+int pipeline_encode_text(struct pipeline *p, const struct pipeline_watch *watch);
+
 /* ---- pipeline_vae.c: of a model with a VAE ---- */
 
 int pipeline_open_vae(struct pipeline *p);
-/* Adds its stages around that of the denoiser, which is stages[denoise] then. */
-int pipeline_add_vae_stages(struct pipeline *p);
+int pipeline_add_encode_stage(struct pipeline *p);
+int pipeline_add_decode_stage(struct pipeline *p);
 /* The request's mask at the pixels of states. ERR_USAGE where nothing is left of it. */
 int pipeline_shrink_mask(struct pipeline *p);
 int pipeline_allocate_vae(struct pipeline *p);

@@ -46,19 +46,19 @@ int pipeline_open_vae(struct pipeline *p)
     return placed_kl_open(&p->decoder, p->placement, p->device, &setup);
 }
 
-int pipeline_add_vae_stages(struct pipeline *p)
+int pipeline_add_encode_stage(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
-    const struct placement_stage denoise = p->stages[0];
-    int side = p->model->vae.sample_size;
-    p->stage_count = 0;
-    if (r->init)
-        TRY(placed_kl_stage(&p->encoder, r->height, r->width, r->tiling, side, 1,
-                            &p->stages[p->stage_count++]));
-    p->denoise = p->stage_count++;
-    p->stages[p->denoise] = denoise;
-    return placed_kl_stage(&p->decoder, p->size.height, p->size.width, r->tiling, side, r->at_once,
-                           &p->stages[p->stage_count++]);
+    return placed_kl_stage(&p->encoder, r->height, r->width, r->tiling, p->model->vae.sample_size,
+                           1, pipeline_add_stage(p, &p->encode_stage));
+}
+
+int pipeline_add_decode_stage(struct pipeline *p)
+{
+    const struct pipeline_request *r = &p->request;
+    return placed_kl_stage(&p->decoder, p->size.height, p->size.width, r->tiling,
+                           p->model->vae.sample_size, r->at_once,
+                           pipeline_add_stage(p, &p->decode_stage));
 }
 
 /* As the reference finds the nearest pixel: the upper left one of each square. */
@@ -147,7 +147,7 @@ int pipeline_encode(struct pipeline *p, const struct pipeline_watch *watch)
     size_t pixels = vae_image_floats(p) / KL_IMAGE_CHANNELS;
     if (p->has_moments) return OK;
     planes_to_rows(p->request.init, pixels, KL_IMAGE_CHANNELS, p->whole);
-    TRY(placement_begin(p->placement, &p->stages[0]));
+    TRY(placement_begin(p->placement, &p->stages[p->encode_stage]));
     int code = placed_kl_run(&p->encoder, p->whole, p->moments, watch->stop_requested);
     TRY(pipeline_end_stage(p, code));
     TRY(vae_check_finite(p, false, p->moments, 2 * pipeline_state_floats(p)));
@@ -199,7 +199,7 @@ static int decode_all(struct pipeline *p, int n, float *const *images,
 int pipeline_decode(struct pipeline *p, int n, float *const *images,
                     const struct pipeline_watch *watch)
 {
-    struct placement_stage stage = p->stages[p->denoise + 1];
+    struct placement_stage stage = p->stages[p->decode_stage];
     stage.passes = stage.passes / p->request.at_once * n;
     TRY(placement_begin(p->placement, &stage));
     return pipeline_end_stage(p, decode_all(p, n, images, watch));

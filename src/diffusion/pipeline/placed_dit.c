@@ -9,28 +9,6 @@
 
 /* ---- the component ---- */
 
-static int placed_dit_map(void *context, const void **data)
-{
-    const struct placed_dit *p = context;
-    for (int t = 0; t < p->model->tensor_count; t++)
-        data[t] = p->weights[t]->data;
-    return OK;
-}
-
-static int placed_dit_read(void *context, int tensor, void *to)
-{
-    const struct placed_dit *p = context;
-    return p->read(p->read_context, p->weights[tensor], to);
-}
-
-/* Vectors are handed over as fp32. */
-static enum tensor_type placed_type(const struct s3dit_tensor *tensor, enum tensor_type stored,
-                                    bool half)
-{
-    if (!tensor->is_matrix) return TENSOR_F32;
-    return half ? TENSOR_BF16 : stored;
-}
-
 static void placed_dit_list(struct placed_dit *p, const struct placed_dit_setup *setup)
 {
     for (int t = 0; t < p->model->tensor_count; t++) {
@@ -40,7 +18,7 @@ static void placed_dit_list(struct placed_dit *p, const struct placed_dit_setup 
         p->tensors[t] =
             (struct placement_tensor){.name = tensor->name,
                                       .stored = stored,
-                                      .wanted = placed_type(tensor, stored, setup->half),
+                                      .wanted = placed_type(tensor->is_matrix, stored, setup->half),
                                       .count = tensor->count,
                                       .in_memory = setup->weights && setup->weights[t]->is_copy};
         if (block->count++ == 0) block->first = t;
@@ -55,12 +33,11 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                     const struct placed_dit_setup *setup)
 {
     const struct s3dit_model *model = setup->model;
-    *p = (struct placed_dit){.model = model,
-                             .weights = setup->weights,
-                             .placement = placement,
-                             .device = device,
-                             .read = setup->read,
-                             .read_context = setup->read_context};
+    *p = (struct placed_dit){
+        .model = model,
+        .weights = {setup->weights, model->tensor_count, setup->read, setup->read_context},
+        .placement = placement,
+        .device = device};
     p->tensors = calloc((size_t)model->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)model->block_count, sizeof *p->blocks);
     p->names = calloc((size_t)model->block_count, sizeof *p->names);
@@ -74,9 +51,9 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                                             .blocks = p->blocks,
                                             .block_count = model->block_count,
                                             .is_file = true,
-                                            .open = placed_dit_map,
-                                            .read = setup->read ? placed_dit_read : NULL,
-                                            .context = p};
+                                            .open = placed_weights_map,
+                                            .read = setup->read ? placed_weights_read : NULL,
+                                            .context = &p->weights};
     return placement_add(placement, &source, &p->component);
 }
 
@@ -127,11 +104,6 @@ int placed_dit_begin(struct placed_dit *p, const struct placement_stage *stage)
     return code;
 }
 
-static enum token_type token_type_of(enum tensor_type type)
-{
-    return type == TENSOR_BF16 ? TOKEN_BF16 : type == TENSOR_F16 ? TOKEN_F16 : TOKEN_F32;
-}
-
 static int placed_dit_acquire(void *context, int block, struct s3dit_weights *weights)
 {
     const struct placed_dit *p = context;
@@ -141,7 +113,7 @@ static int placed_dit_acquire(void *context, int block, struct s3dit_weights *we
     for (int t = 0; t < p->blocks[block].count; t++) {
         int index = p->blocks[block].first + t, slot = p->model->tensors[index].slot;
         weights->at[slot] = at[t];
-        weights->type[slot] = token_type_of(p->tensors[index].wanted);
+        weights->type[slot] = placed_token_type(p->tensors[index].wanted);
     }
     return OK;
 }

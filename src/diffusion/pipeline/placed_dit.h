@@ -4,21 +4,18 @@
 #define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_DIT_H
 
 #include "diffusion/dit/s3dit.h"
+#include "diffusion/pipeline/placed_weights.h"
 #include "placement/placement.h"
-
-struct store_tensor;
 
 struct placed_dit {
     const struct s3dit_model *model;
-    const struct store_tensor *const *weights;
+    struct placed_weights weights;
     struct placement *placement;
     int component;
     struct placement_tensor *tensors;
     struct placement_block *blocks;
     char (*names)[32]; /* of blocks */
     char *key;
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
 
     /* a stage: */
     struct s3dit dit;

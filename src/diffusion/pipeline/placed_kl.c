@@ -12,20 +12,6 @@ enum { ROWS_MOST = 512, ROWS_LEAST = 2, ROWS_BESIDE = 3 };
 
 /* ---- the component ---- */
 
-static int placed_kl_map(void *context, const void **data)
-{
-    const struct placed_kl *p = context;
-    for (int t = 0; t < p->names.parameter_count; t++)
-        data[t] = p->weights[t]->data;
-    return OK;
-}
-
-static int placed_kl_read(void *context, int tensor, void *to)
-{
-    const struct placed_kl *p = context;
-    return p->read(p->read_context, p->weights[tensor], to);
-}
-
 static void placed_kl_list(struct placed_kl *p, const struct placed_kl_setup *setup)
 {
     for (int t = 0; t < p->names.parameter_count; t++)
@@ -55,11 +41,10 @@ int placed_kl_open(struct placed_kl *p, struct placement *placement, struct devi
     *p = (struct placed_kl){.config = setup->config,
                             .is_decoder = setup->is_decoder,
                             .placement = placement,
-                            .device = device,
-                            .weights = setup->weights,
-                            .read = setup->read,
-                            .read_context = setup->read_context};
+                            .device = device};
     TRY(placed_kl_build(p, side, side, &p->names));
+    p->weights = (struct placed_weights){setup->weights, p->names.parameter_count, setup->read,
+                                         setup->read_context};
     p->tensors = calloc((size_t)p->names.parameter_count, sizeof *p->tensors);
     p->key = string_format("%s#%s", setup->key, name);
     if (!p->tensors || !p->key) return fail(ERR_SYSTEM, "out of memory");
@@ -71,9 +56,9 @@ int placed_kl_open(struct placed_kl *p, struct placement *placement, struct devi
                                             .blocks = p->blocks,
                                             .block_count = p->block_count,
                                             .is_file = true,
-                                            .open = placed_kl_map,
-                                            .read = setup->read ? placed_kl_read : NULL,
-                                            .context = p};
+                                            .open = placed_weights_map,
+                                            .read = setup->read ? placed_weights_read : NULL,
+                                            .context = &p->weights};
     return placement_add(placement, &source, &p->component);
 }
 

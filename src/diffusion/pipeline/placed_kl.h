@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_DIFFUSION_PIPELINE_PLACED_KL_H
 #define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_KL_H
 
+#include "diffusion/pipeline/placed_weights.h"
 #include "diffusion/vae/kl.h"
 #include "diffusion/vae/kl_bands.h"
 #include "placement/placement.h"
@@ -32,9 +33,7 @@ struct placed_kl {
     struct kl_block list[KL_BLOCKS_MOST];
     struct placement_block blocks[KL_BLOCKS_MOST];
     struct placement_tensor *tensors;
-    const struct store_tensor *const *weights;
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
+    struct placed_weights weights;
     char *key;
     struct net names; /* its parameters at some size */
 

@@ -1,0 +1,226 @@
+/* The pipeline's text encoder: prompts become what the denoiser reads, out of a table, out of a
+ * cache of earlier calls, or by a stage of their own, which is over before the denoiser comes. */
+#include "base/error.h"
+#include "base/file.h"
+#include "device/device.h"
+#include "diffusion/pipeline/pipeline_internal.h"
+#include "diffusion/text/feature_cache.h"
+#include "store/tensor_range.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_text_encoder(const struct pipeline *p)
+{
+    return p->model->encoder.layers > 0;
+}
+
+static size_t prompt_floats(const struct pipeline *p, const struct pipeline_prompt *prompt)
+{
+    return (size_t)prompt->count * (size_t)p->model->dit.config.text_dim;
+}
+
+/* ---- set-up ---- */
+
+int pipeline_open_text(struct pipeline *p)
+{
+    const struct model_folder *model = p->model;
+    const struct placed_text_setup setup = {.model = &model->encoder,
+                                            .weights = model->text_weights,
+                                            .half = p->weights == PIPELINE_BF16,
+                                            .key = model->path,
+                                            .read =
+                                                model->text_encoder ? model_read_text_weight : NULL,
+                                            .read_context = model};
+    if (!has_text_encoder(p)) return OK;
+    return placed_text_open(&p->text_encoder, p->placement, p->device, &setup);
+}
+
+static void prompt_forget(struct pipeline_prompt *prompt)
+{
+    free(prompt->features);
+    *prompt = (struct pipeline_prompt){.count = 0};
+}
+
+void pipeline_close_text(struct pipeline *p)
+{
+    placed_text_close(&p->text_encoder);
+    for (int i = 0; i < PIPELINE_PROMPTS; i++)
+        prompt_forget(&p->prompts[i]);
+    free(p->text_cache);
+}
+
+/* ---- the cache ---- */
+
+/* What it lies under depends on what computes it, whose roundings differ. */
+struct text_how {
+    char text[sizeof((struct device *)0)->identity + 64];
+};
+
+static struct text_how text_how_of(const struct pipeline *p)
+{
+    struct text_how how;
+    const char *kind = strrchr(p->device->name, ' '); /* of a CPU its instructions */
+    snprintf(how.text, sizeof how.text, "%s%s %s %s", p->device->token->name, kind ? kind : "",
+             p->device->identity, p->weights == PIPELINE_BF16 ? "bf16" : "as stored");
+    return how;
+}
+
+static struct feature_key key_of(const struct pipeline *p, const struct pipeline_prompt *prompt,
+                                 const struct text_how *how)
+{
+    return (struct feature_key){.encoder = p->model->text_checksum,
+                                .how = how->text,
+                                .ids = prompt->ids,
+                                .count = prompt->count,
+                                .width = p->model->dit.config.text_dim};
+}
+
+static void gather_rows(const struct pipeline *p, const struct pipeline_prompt *prompt, float *rows)
+{
+    for (int k = 0; k < prompt->count; k++)
+        model_text_row(p->model, prompt->ids[k],
+                       rows + (size_t)k * (size_t)p->model->dit.config.text_dim);
+}
+
+/* ---- a request's prompts ---- */
+
+/* Which weights are to blame for features that are not finite. */
+static int text_check_finite(const struct pipeline *p, const float *features, size_t count)
+{
+    const struct qwen3_model *encoder = &p->model->encoder;
+    size_t i = 0;
+    while (i < count && isfinite(features[i]))
+        i++;
+    if (i == count) return OK;
+    for (int t = 0; t < encoder->tensor_count; t++)
+        if (tensor_range(p->model->text_weights[t]).nonfinite > 0)
+            return fail(ERR_DATA,
+                        "%s: text: no number comes out: tensor %s holds a NaN or an infinity",
+                        p->model->path, p->model->text_weights[t]->name);
+    if (tensor_range(p->model->table).nonfinite > 0)
+        return fail(ERR_DATA, "%s: the text encoder's table holds a NaN or an infinity",
+                    p->model->path);
+    return fail(ERR_DATA, "%s: text: no number comes out, though all weights are finite",
+                p->model->path);
+}
+
+/* Features of the table or of the cache; else they stay NULL. */
+static int prompt_look_up(struct pipeline *p, struct pipeline_prompt *prompt)
+{
+    const struct text_how how = text_how_of(p);
+    const struct feature_key key = key_of(p, prompt, &how);
+    if (has_text_encoder(p) && !p->text_cache) return OK;
+    prompt->features = malloc(prompt_floats(p, prompt) * sizeof *prompt->features);
+    if (!prompt->features) return fail(ERR_SYSTEM, "out of memory");
+    if (!has_text_encoder(p)) {
+        gather_rows(p, prompt, prompt->features);
+        TRY(text_check_finite(p, prompt->features, prompt_floats(p, prompt)));
+    } else if (!feature_cache_find(p->text_cache, &key, prompt->features)) {
+        free(prompt->features);
+        prompt->features = NULL;
+    }
+    return OK;
+}
+
+static int prompt_set(struct pipeline *p, struct pipeline_prompt *prompt, const int *ids, int count)
+{
+    size_t bytes = (size_t)count * sizeof *ids;
+    if (prompt->features && prompt->count == count && memcmp(prompt->ids, ids, bytes) == 0)
+        return OK;
+    prompt_forget(prompt);
+    for (int i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= p->model->table->shape[0])
+            return fail(ERR_USAGE, "%s: token %d is no word of its text encoder", p->model->path,
+                        ids[i]);
+    memcpy(prompt->ids, ids, bytes);
+    prompt->count = count;
+    return prompt_look_up(p, prompt);
+}
+
+int pipeline_prepare_text(struct pipeline *p)
+{
+    const struct pipeline_request *r = &p->request;
+    free(p->text_cache);
+    p->text_cache = r->text_cache ? string_format("%s", r->text_cache) : NULL;
+    if (r->text_cache && !p->text_cache) return ERR_SYSTEM;
+    TRY(prompt_set(p, &p->prompts[PROMPT_WITH], r->rows, r->row_count));
+    if (pipeline_is_guided(p))
+        return prompt_set(p, &p->prompts[PROMPT_WITHOUT], r->without, r->without_count);
+    prompt_forget(&p->prompts[PROMPT_WITHOUT]);
+    return OK;
+}
+
+void pipeline_add_text_stage(struct pipeline *p)
+{
+    struct qwen3_size size = {.prompts = 0};
+    if (!has_text_encoder(p)) return;
+    for (int i = 0; i < PIPELINE_PROMPTS; i++)
+        if (p->prompts[i].count > 0 && !p->prompts[i].features)
+            size.lengths[size.prompts++] = p->prompts[i].count;
+    if (size.prompts > 0)
+        *pipeline_add_stage(p, &p->text_stage) = placed_text_stage(&p->text_encoder, &size);
+}
+
+/* ---- at work ---- */
+
+static int text_encode_rows(struct pipeline *p, float *rows, size_t floats,
+                            const struct pipeline_watch *watch)
+{
+    TRY(placement_begin(p->placement, &p->stages[p->text_stage]));
+    int code = placed_text_run(&p->text_encoder, rows, watch->stop_requested);
+    TRY(pipeline_end_stage(p, code));
+    return text_check_finite(p, rows, floats);
+}
+
+static int prompt_take(struct pipeline *p, struct pipeline_prompt *prompt, const float *rows)
+{
+    const struct text_how how = text_how_of(p);
+    const struct feature_key key = key_of(p, prompt, &how);
+    size_t bytes = prompt_floats(p, prompt) * sizeof *rows;
+    prompt->features = malloc(bytes);
+    if (!prompt->features) return fail(ERR_SYSTEM, "out of memory");
+    memcpy(prompt->features, rows, bytes);
+    if (p->text_cache) feature_cache_keep(p->text_cache, &key, prompt->features);
+    return OK;
+}
+
+static int text_encode_all(struct pipeline *p, float *rows, const struct pipeline_watch *watch)
+{
+    size_t at = 0, begin = 0;
+    bool missing[PIPELINE_PROMPTS];
+    for (int i = 0; i < PIPELINE_PROMPTS; i++) {
+        const struct pipeline_prompt *prompt = &p->prompts[i];
+        missing[i] = prompt->count > 0 && !prompt->features;
+        if (!missing[i]) continue;
+        gather_rows(p, prompt, rows + at);
+        at += prompt_floats(p, prompt);
+    }
+    if (at == 0) return OK;
+    TRY(text_encode_rows(p, rows, at, watch));
+    for (int i = 0; i < PIPELINE_PROMPTS; i++) {
+        if (!missing[i]) continue;
+        TRY(prompt_take(p, &p->prompts[i], rows + begin));
+        begin += prompt_floats(p, &p->prompts[i]);
+    }
+    return OK;
+}
+
+int pipeline_encode_text(struct pipeline *p, const struct pipeline_watch *watch)
+{
+    size_t floats = 0;
+    for (int i = 0; i < PIPELINE_PROMPTS; i++)
+        floats += prompt_floats(p, &p->prompts[i]);
+    float *rows = malloc((floats + 1) * sizeof *rows);
+    if (!rows) return fail(ERR_SYSTEM, "out of memory");
+    int code = text_encode_all(p, rows, watch);
+    free(rows);
+    return code;
+}
+
+const float *pipeline_features(const struct pipeline *p)
+{
+    return p->prompts[PROMPT_WITH].features;
+}

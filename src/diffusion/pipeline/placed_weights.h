@@ -1,0 +1,27 @@
+/* Weights of a model folder as a component of a placement asks for them: where they are mapped, or
+ * by reading their files. */
+#ifndef IMGTRAIN_DIFFUSION_PIPELINE_PLACED_WEIGHTS_H
+#define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_WEIGHTS_H
+
+#include "device/token_ops.h"
+#include "store/tensor.h"
+
+struct placed_weights {
+    const struct store_tensor *const *tensors;
+    int count;
+    /* The bytes of one as they are stored; NULL: they are only mapped. */
+    int (*read)(const void *context, const struct store_tensor *weight, void *to);
+    const void *read_context;
+};
+
+/* For struct placement_source: open and read; context: a struct placed_weights. */
+int placed_weights_map(void *context, const void **data);
+int placed_weights_read(void *context, int tensor, void *to);
+
+/* A matrix of this type as an operand. */
+enum token_type placed_token_type(enum tensor_type type);
+/* In which type a tensor is handed over: vectors as fp32, matrices as they are stored or rounded
+ * to bf16 (`half`). */
+enum tensor_type placed_type(bool is_matrix, enum tensor_type stored, bool half);
+
+#endif
