@@ -93,6 +93,7 @@ static void forecast_add(struct placement_forecast *all, const struct placement_
     if (stage->device_bytes > all->device_bytes) all->device_bytes = stage->device_bytes;
     if (stage->host_bytes > all->host_bytes) all->host_bytes = stage->host_bytes;
     all->residents += stage->residents;
+    all->blocks += stage->blocks;
     all->copies += stage->copies;
     all->copied_bytes += stage->copied_bytes;
 }
@@ -153,6 +154,7 @@ static int bench_row_measure(const struct model_bench *bench, struct named_model
 {
     static const enum placement_way ways[] = {PLACEMENT_NONE, PLACEMENT_MODEL, PLACEMENT_SEQUENTIAL,
                                               PLACEMENT_SEQUENTIAL};
+    struct placement_forecast *predicted = &row->report.predicted;
     struct device *device = NULL;
     struct pipeline *pipeline = NULL;
     struct pipeline_request request;
@@ -161,9 +163,9 @@ static int bench_row_measure(const struct model_bench *bench, struct named_model
     TRY(device_open(&device, bench->device, (int)bench->threads));
     TRY_CLEANUP(row_budget(bench, model, device, row, &budget));
     code = row_open(bench, model, device, row, ways[row->kind], budget, &pipeline, &request);
-    if (code == ERR_DEVICE_MEMORY)
-        bench_foresee(pipeline, ways[row->kind], &row->report.predicted, &half);
-    if (code < 0) goto cleanup;
+    if (code == ERR_DEVICE_MEMORY || (code == OK && bench->forecast_only))
+        bench_foresee(pipeline, ways[row->kind], predicted, &half);
+    if (code < 0 || bench->forecast_only) goto cleanup;
     TRY_CLEANUP(image_make(pipeline, &request, model_image_channels(model->folder), row));
     bench_collect(pipeline_placement(pipeline), &row->report);
 cleanup:
@@ -178,6 +180,12 @@ static void row_run(const struct model_bench *bench, struct named_model *model, 
     row->code = bench_row_measure(bench, model, row);
     if (row->code < 0) snprintf(row->message, sizeof row->message, "%s", error_message());
     if (getrusage(RUSAGE_SELF, &usage) == 0) row->peak_rss = (int64_t)usage.ru_maxrss * 1024;
+}
+
+static int row_foresee(const struct model_bench *bench, struct named_model *model, struct row *row)
+{
+    row->code = bench_row_measure(bench, model, row);
+    return row->code == ERR_DEVICE_MEMORY ? OK : row->code;
 }
 
 static int row_in_child(const struct model_bench *bench, struct named_model *model, struct row *row)
@@ -210,6 +218,17 @@ static int row_in_child(const struct model_bench *bench, struct named_model *mod
 
 /* ---- the table ---- */
 
+static void row_print_forecast(const struct row *row)
+{
+    const struct placement_forecast *f = &row->report.predicted;
+    char size[32], residents[32];
+    snprintf(size, sizeof size, "%dx%d", row->width, row->height);
+    snprintf(residents, sizeof residents, "%d of %d", f->residents, f->blocks);
+    printf("%-18s %-10s %10s %10s %10s %12s  %s\n", row_names[row->kind], size,
+           format_bytes((int64_t)f->device_bytes).text, format_bytes((int64_t)f->host_bytes).text,
+           format_bytes((int64_t)f->copied_bytes).text, residents, row->code < 0 ? "no" : "yes");
+}
+
 static void row_print(const struct row *row)
 {
     const struct placement_report *r = &row->report;
@@ -228,21 +247,21 @@ static void row_print(const struct row *row)
     fflush(stdout);
 }
 
-static void row_print_json(const struct row *row, bool first)
+static void row_print_json(const struct row *row, bool first, bool measured)
 {
     const struct placement_report *r = &row->report;
     printf("%s\n {\"way\": \"%s\", \"width\": %d, \"height\": %d, \"predicted_bytes\": %zu, "
-           "\"fits\": %s",
+           "\"fits\": %s, \"predicted_copies\": %" PRId64 ", \"predicted_copied_bytes\": %" PRIu64
+           ", \"residents\": %d",
            first ? "" : ",", row_names[row->kind], row->width, row->height,
-           r->predicted.device_bytes, row->code < 0 ? "false" : "true");
-    if (row->code == OK)
-        printf(", \"device_bytes\": %zu, \"host_bytes\": %zu, \"predicted_copies\": %" PRId64
-               ", \"copies\": %" PRId64 ", \"predicted_copied_bytes\": %" PRIu64
-               ", \"copied_bytes\": %" PRIu64 ", \"residents\": %d, \"step_seconds\": %.6f, "
-               "\"seconds\": %.6f, \"peak_rss_bytes\": %" PRId64 ", \"image\": \"%016" PRIx64 "\"",
-               r->device_bytes, r->host_bytes, r->predicted.copies, r->copies,
-               r->predicted.copied_bytes, r->copied_bytes, r->predicted.residents,
-               row->step_seconds, row->seconds, row->peak_rss, row->image);
+           r->predicted.device_bytes, row->code < 0 ? "false" : "true", r->predicted.copies,
+           r->predicted.copied_bytes, r->predicted.residents);
+    if (row->code == OK && measured)
+        printf(", \"device_bytes\": %zu, \"host_bytes\": %zu, \"copies\": %" PRId64
+               ", \"copied_bytes\": %" PRIu64 ", \"step_seconds\": %.6f, \"seconds\": %.6f, "
+               "\"peak_rss_bytes\": %" PRId64 ", \"image\": \"%016" PRIx64 "\"",
+               r->device_bytes, r->host_bytes, r->copies, r->copied_bytes, row->step_seconds,
+               row->seconds, row->peak_rss, row->image);
     printf("}");
     fflush(stdout);
 }
@@ -273,11 +292,13 @@ static int bench_size(const struct model_bench *bench, struct named_model *model
     int worst = OK;
     for (int kind = 0; kind < ROW_KINDS; kind++) {
         struct row row = {.kind = (enum row_kind)kind, .width = width, .height = height};
-        TRY(row_in_child(bench, model, &row));
+        TRY(bench->forecast_only ? row_foresee(bench, model, &row)
+                                 : row_in_child(bench, model, &row));
         if (bench->json)
-            row_print_json(&row, first && kind == 0);
+            row_print_json(&row, first && kind == 0, !bench->forecast_only);
         else
-            row_print(&row);
+            bench->forecast_only ? row_print_forecast(&row) : row_print(&row);
+        if (bench->forecast_only) continue;
         if (row.code == OK && !known) image = row.image, known = true;
         int code = row_check(&row, &image);
         if (code < 0) worst = code, log_error("%s", error_message());
@@ -317,6 +338,25 @@ static int bench_list_sizes(const struct model_bench *bench, struct named_model 
 
 /* ---- the command ---- */
 
+static int64_t bench_steps(const struct model_bench *bench, const struct named_model *model)
+{
+    return bench->steps ? bench->steps : model_usual_steps(model->folder);
+}
+
+static void bench_print_head(const struct model_bench *bench, const struct named_model *model)
+{
+    printf("%s, %zu parameters%s, %" PRId64 " steps, budget %s\n%-18s %-10s %10s", model->name,
+           model->folder->dit.parameter_total, named_model_others(model).text,
+           bench_steps(bench, model),
+           bench->limit ? format_bytes((int64_t)bench->limit).text : "none", "way", "size",
+           "predicted");
+    if (bench->forecast_only)
+        printf(" %10s %10s %12s  %s\n", "host", "moved", "resident", "fits");
+    else
+        printf(" %10s %10s %10s %9s %9s  %-16s  %s\n", "measured", "host", "moved", "s a step",
+               "s in all", "image", "fits");
+}
+
 static int bench_all(const struct model_bench *bench, struct named_model *model)
 {
     int sizes[MOST_SIZES][2], count = 0, code = OK;
@@ -324,16 +364,10 @@ static int bench_all(const struct model_bench *bench, struct named_model *model)
     if (bench->json) {
         fputs("{\"model\": ", stdout);
         json_write_string(stdout, model->name);
-        printf(", \"steps\": %" PRId64 ", \"budget_bytes\": %" PRIu64 ", \"rows\": [", bench->steps,
-               bench->limit);
+        printf(", \"steps\": %" PRId64 ", \"budget_bytes\": %" PRIu64 ", \"rows\": [",
+               bench_steps(bench, model), bench->limit);
     } else
-        printf("%s, %zu parameters%s, %" PRId64
-               " steps, budget %s\n%-18s %-10s %10s %10s %10s %10s "
-               "%9s %9s  %-16s  %s\n",
-               model->name, model->folder->dit.parameter_total, named_model_vae(model).text,
-               bench->steps, bench->limit ? format_bytes((int64_t)bench->limit).text : "none",
-               "way", "size", "predicted", "measured", "host", "moved", "s a step", "s in all",
-               "image", "fits");
+        bench_print_head(bench, model);
     for (int i = 0; i < count && code == OK; i++)
         code = bench_size(bench, model, sizes[i][0], sizes[i][1], i == 0);
     if (bench->json) printf("\n]}\n");
@@ -343,7 +377,7 @@ static int bench_all(const struct model_bench *bench, struct named_model *model)
 int bench_model(const struct model_bench *bench)
 {
     struct named_model model;
-    int code = named_model_open(&model, bench->operand, bench->arch, true);
+    int code = named_model_open(&model, bench->operand, bench->arch, !bench->forecast_only);
     if (code == OK) named_model_check_image(&model, bench->from_image);
     if (code == OK) code = bench_all(bench, &model);
     named_model_close(&model);

@@ -1,4 +1,5 @@
-/* imgtrain bench MODEL: the ladder, measured: the same image in every way to place the weights. */
+/* imgtrain bench MODEL: the ladder, measured (imgtrain plan --sizes: foreseen): the same image in
+ * every way to place the weights. */
 #ifndef IMGTRAIN_CMD_BENCH_MODEL_H
 #define IMGTRAIN_CMD_BENCH_MODEL_H
 
@@ -13,6 +14,7 @@ struct model_bench {
     uint64_t limit;
     bool from_image; /* begun with an image */
     bool json;
+    bool forecast_only; /* what each row would take; no weights are needed, nothing is made */
 };
 
 int bench_model(const struct model_bench *bench);

@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/parse_number.h"
+#include "cmd/bench_model.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/named_model.h"
@@ -254,7 +255,19 @@ static int cmd_plan_model(struct model_plan *plan, const struct plan_request *re
     plan->device = request->load.device;
     plan->limit = request->budget;
     plan->json = request->json;
-    return plan_model(plan);
+    if (!plan->sizes) return plan_model(plan);
+    if (plan->size || plan->offload)
+        return fail(ERR_USAGE, "--sizes is of all ways: without --size and --offload");
+    const struct model_bench ladder = {.operand = plan->operand,
+                                       .arch = plan->arch,
+                                       .sizes = plan->sizes,
+                                       .device = plan->device ? plan->device : "auto",
+                                       .steps = plan->steps,
+                                       .limit = plan->limit,
+                                       .from_image = plan->from_image,
+                                       .json = plan->json,
+                                       .forecast_only = true};
+    return bench_model(&ladder);
 }
 
 int cmd_plan(int argc, char **argv)
@@ -274,6 +287,10 @@ int cmd_plan(int argc, char **argv)
          .argument = "NAME",
          .text = &model.arch,
          .help = "the model of this architecture, which needs no files: " MODEL_ARCH_NAMES},
+        {.name = "sizes",
+         .argument = "LIST",
+         .text = &model.sizes,
+         .help = "of a MODEL: the ladder that bench measures, for images of these sizes, 1024,768"},
         {.name = "offload",
          .argument = "WAY",
          .text = &model.offload,
@@ -305,7 +322,8 @@ int cmd_plan(int argc, char **argv)
         .keys = true,
         .examples = "imgtrain plan cfgs/gan-64.yaml --memory-limit 2GB\n"
                     "imgtrain plan cfgs/8k.yaml --size 7680x4320\n"
-                    "imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB\n",
+                    "imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB\n"
+                    "imgtrain plan --arch z-image-turbo --sizes 1024,768,512\n",
     };
     int operand_count;
     const char *path;
@@ -315,7 +333,7 @@ int cmd_plan(int argc, char **argv)
     if (model.arch || (operand_count > 0 && named_model_is(argv[1])))
         return cmd_plan_model(&model, &request, operand_count, argv);
     if (operand_count == 0) return fail(ERR_USAGE, "plan: a CONFIG or a MODEL is needed");
-    options_without_effect("offload steps from-image", "without a MODEL");
+    options_without_effect("sizes offload steps from-image", "without a MODEL");
     TRY(load_config(&config, &path, operand_count, argv, &request.load));
     if (config_batch_count(config) > 1)
         log_warning("a batch of %d runs: this is the plan of the first",

@@ -66,14 +66,24 @@ void named_model_close(struct named_model *model)
     memset(model, 0, sizeof *model);
 }
 
-struct named_model_text named_model_vae(const struct named_model *model)
+static size_t count_numbers(const struct store_tensor *const *weights, int tensors)
+{
+    size_t count = 0;
+    for (int t = 0; t < tensors; t++)
+        count += weights[t]->bytes / tensor_type_bytes(weights[t]->type);
+    return count;
+}
+
+struct named_model_text named_model_others(const struct named_model *model)
 {
     struct named_model_text text = {""};
-    const struct kl_folder *vae = &model->folder->vae;
-    size_t count = 0;
-    for (int t = 0; t < vae->tensor_count; t++)
-        count += vae->weights[t]->bytes / tensor_type_bytes(vae->weights[t]->type);
-    if (count > 0) snprintf(text.text, sizeof text.text, ", %zu of its VAE", count);
+    const struct model_folder *folder = model->folder;
+    size_t vae = count_numbers(folder->vae.weights, folder->vae.tensor_count);
+    size_t encoder = folder->encoder.parameter_total;
+    if (vae > 0) snprintf(text.text, sizeof text.text, ", %zu of its VAE", vae);
+    size_t used = strlen(text.text);
+    if (encoder > 0)
+        snprintf(text.text + used, sizeof text.text - used, ", %zu of its text encoder", encoder);
     return text;
 }
 

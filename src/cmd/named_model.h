@@ -25,11 +25,12 @@ int named_model_open(struct named_model *model, const char *operand, const char 
                      bool with_weights);
 void named_model_close(struct named_model *model);
 
-/* ", 83819683 of its VAE"; "" where it has none. */
+/* ", 83819683 of its VAE, 3532578560 of its text encoder" (of the layers that are computed); ""
+ * where it has none. */
 struct named_model_text {
-    char text[48];
+    char text[96];
 };
-struct named_model_text named_model_vae(const struct named_model *model);
+struct named_model_text named_model_others(const struct named_model *model);
 
 /* Width and height in pixels as "WxH" or "N" says; ERR_USAGE with the nearest sizes. NULL: the
  * model's own. */

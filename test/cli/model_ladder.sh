@@ -4,8 +4,9 @@
 
 # ---- plan: nothing is loaded, so a model of 12 GB is no matter ----
 run 0 imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB
-out_has "6154908736 parameters, 83819683 of its VAE"
+out_has "6154908736 parameters, 83819683 of its VAE, 3532578560 of its text encoder"
 out_has "runs with --offload sequential"
+out_has " text "
 run 0 imgtrain plan --arch z-image-turbo --memory-limit 500MB
 out_has "nothing fits: denoise in way sequential"
 run 0 imgtrain plan --arch s3dit-1m
@@ -27,7 +28,30 @@ assert plan["ways"][2]["device_bytes"] <= limit < plan["ways"][1]["device_bytes"
 assert [way["chosen"] for way in plan["ways"]] == [False, False, True]
 PY
 run 64 imgtrain plan --arch flux9
-err_has "--arch flux9 is none of s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-turbo"
+err_has "--arch flux9 is none of s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-20th, z-image-turbo"
+# the ladder of a 12 GB card: the whole model, one component at a time, block by block, at smaller sizes
+run 0 imgtrain plan --arch z-image-turbo --sizes 1024,768,512 --memory-limit 12GB
+out_has "8 steps, budget 11.2 GiB"
+run 0 imgtrain plan --arch z-image-turbo --sizes 1024,768,512 --memory-limit 12GB --json
+cp "$out" ladder.json
+run 0 python3 - <<'PY'
+import json
+rows = json.load(open("ladder.json"))["rows"]
+sizes = [rows[i:i + 4] for i in (0, 4, 8)]
+gib = 1 << 30
+for none, model, sequential, least in sizes:
+    assert [r["fits"] for r in (none, model, sequential, least)] == [False, False, True, True]
+    assert (12.31 + 7.07 + .19) * 1e9 < none["predicted_bytes"] < 20.5 * gib, none
+    assert 12.31e9 < model["predicted_bytes"] < 12.3 * gib, model
+    assert model["predicted_copied_bytes"] == none["predicted_copied_bytes"]
+    assert sequential["predicted_bytes"] <= 12e9 and sequential["residents"] > 60, sequential
+    assert least["predicted_bytes"] < 2.5 * gib and least["residents"] < sequential["residents"], least
+for above, below in zip(sizes, sizes[1:]):
+    assert below[3]["predicted_bytes"] < above[3]["predicted_bytes"]
+assert "image" not in rows[2]
+PY
+run 64 imgtrain plan --arch s3dit-1m --sizes 16 --size 16
+err_has "--sizes is of all ways"
 run 64 imgtrain plan --arch s3dit-1m --size 15x16
 err_has "16x16 is the nearest"
 run 64 imgtrain plan --arch s3dit-1m --size 1024
@@ -91,6 +115,11 @@ import json, sys
 ways = json.load(open(sys.argv[1]))["ways"]
 assert [(way["way"], way["stage"]) for way in ways] == [(w, s) for w in ("none", "model", "sequential") for s in ("denoise", "decode")]
 PY
+# with a text encoder: its stage comes first
+run 0 imgtrain bench --arch z-image-20th --steps 1 --sizes 64 --json
+cp "$out" text.json
+run 0 python3 check.py text.json
+out_is "1 4"
 run 64 imgtrain plan --arch s3dit-1m-latent --size 66
 err_has "64x64 is the nearest"
 run 64 imgtrain bench --arch s3dit-1m --sizes 16,17

@@ -16,6 +16,8 @@ enum { DRAWN = 1 << 16 };
 
 enum { STEPS = 8 };
 
+static const char arch_table_name[] = "embed_tokens.weight";
+
 /* The denoisers of those that are meant for pixels and for latents, which differ in channels. */
 #define S3DIT_1M(of)                                                                               \
     {                                                                                              \
@@ -36,9 +38,10 @@ static const struct arch {
     enum tensor_type type;
     double shift;
     int side, text_rows;
-    struct kl_config vae; /* levels 0: none */
+    struct kl_config vae;     /* levels 0: none */
+    struct qwen3_config text; /* layers 0: none, prompts are rows of a table */
 } archs[] = {
-    {"s3dit-1m", S3DIT_1M(3), TENSOR_F32, 1, 16, 1, {.levels = 0}},
+    {"s3dit-1m", S3DIT_1M(3), TENSOR_F32, 1, 16, 1, {.levels = 0}, {.layers = 0}},
     {"s3dit-1m-latent",
      S3DIT_1M(4),
      TENSOR_F32,
@@ -52,8 +55,9 @@ static const struct arch {
       .groups = 8,
       .attention = true,
       .scaling = 1,
-      .shift = 0}},
-    {"s3dit-42m", S3DIT_42M(3), TENSOR_F32, 1, 32, 1, {.levels = 0}},
+      .shift = 0},
+     {.layers = 0}},
+    {"s3dit-42m", S3DIT_42M(3), TENSOR_F32, 1, 32, 1, {.levels = 0}, {.layers = 0}},
     {"s3dit-42m-latent",
      S3DIT_42M(16),
      TENSOR_F32,
@@ -67,7 +71,8 @@ static const struct arch {
       .groups = 32,
       .attention = true,
       .scaling = 1,
-      .shift = 0}},
+      .shift = 0},
+     {.layers = 0}},
     {"z-image-turbo",
      {.channels = 16,
       .patch = 2,
@@ -92,7 +97,53 @@ static const struct arch {
       .groups = 32,
       .attention = true,
       .scaling = .3611,
-      .shift = .1159}},
+      .shift = .1159},
+     {.hidden = 2560,
+      .mlp = 9728,
+      .layers = 36,
+      .heads = 32,
+      .kv_heads = 8,
+      .head_dim = 128,
+      .vocabulary = 151936,
+      .positions = 40960,
+      .rope_theta = 1e6,
+      .eps = 1e-6}},
+    /* As many blocks, of a twentieth of the widths: its ladder has the same steps. */
+    {"z-image-20th",
+     {.channels = 16,
+      .patch = 2,
+      .dim = 192,
+      .layers = 30,
+      .refiner_layers = 2,
+      .heads = 6,
+      .text_dim = 128,
+      .axes = {8, 12, 12},
+      .axes_lens = {1024, 512, 512},
+      .rope_theta = 256,
+      .t_scale = 1000,
+      .norm_eps = 1e-5},
+     TENSOR_BF16,
+     3,
+     256,
+     64,
+     {.levels = 4,
+      .widths = {32, 32, 32, 32},
+      .resnets = 2,
+      .latent_channels = 16,
+      .groups = 32,
+      .attention = true,
+      .scaling = .3611,
+      .shift = .1159},
+     {.hidden = 128,
+      .mlp = 486,
+      .layers = 36,
+      .heads = 12,
+      .kv_heads = 3,
+      .head_dim = 16,
+      .vocabulary = 7597,
+      .positions = 2048,
+      .rope_theta = 1e6,
+      .eps = 1e-6}},
 };
 
 enum { ARCHS = sizeof archs / sizeof *archs };
@@ -169,30 +220,61 @@ static void arch_list_tensor(struct model_arch *arch, const char *name, enum ten
     memcpy(tensor->shape, shape, (size_t)dims * sizeof *shape);
 }
 
-static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
+static void arch_list_all(struct model_arch *arch, enum tensor_type type)
 {
     const struct s3dit_model *dit = &arch->folder.dit;
-    struct kl_folder *vae = &arch->folder.vae;
-    int own = dit->tensor_count, all = own + arch->vae.parameter_count;
-    arch->tensors = calloc((size_t)all, sizeof *arch->tensors);
-    arch->folder.weights = calloc((size_t)own, sizeof *arch->folder.weights);
-    vae->weights = calloc((size_t)(all - own) + 1, sizeof *vae->weights);
-    if (!arch->tensors || !arch->folder.weights || !vae->weights)
-        return fail(ERR_SYSTEM, "out of memory");
-    for (int t = 0; t < own; t++)
+    const struct qwen3_model *text = &arch->folder.encoder;
+    const int64_t table[2] = {text->config.vocabulary, text->config.hidden};
+    for (int t = 0; t < dit->tensor_count; t++)
         arch_list_tensor(arch, dit->tensors[t].name, type, dit->tensors[t].dims,
                          dit->tensors[t].shape, dit->tensors[t].count);
-    for (int t = 0; t < all - own; t++) {
+    for (int t = 0; t < arch->vae.parameter_count; t++) {
         const struct net_parameter *p = &arch->vae.parameters[t];
-        vae->encoder_tensors += kl_is_of_encoder(p->name);
+        arch->folder.vae.encoder_tensors += kl_is_of_encoder(p->name);
         arch_list_tensor(arch, p->name, type, p->dims, p->shape, p->count);
     }
-    vae->tensor_count = all - own;
+    for (int t = 0; t < text->tensor_count; t++)
+        arch_list_tensor(arch, text->tensors[t].name, type, text->tensors[t].dims,
+                         text->tensors[t].shape, text->tensors[t].count);
+    if (text->layers > 0)
+        arch_list_tensor(arch, arch_table_name, type, 2, table,
+                         (size_t)table[0] * (size_t)table[1]);
+}
+
+/* Where the folder keeps its tensors, in the order of the list. */
+static void arch_share_out(struct model_arch *arch)
+{
+    struct model_folder *folder = &arch->folder;
+    const struct {
+        const struct store_tensor **to;
+        int count;
+    } parts[] = {{folder->weights, folder->dit.tensor_count},
+                 {folder->vae.weights, arch->vae.parameter_count},
+                 {folder->text_weights, folder->encoder.tensor_count},
+                 {&folder->table, folder->encoder.layers > 0}};
+    int at = 0;
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        for (int t = 0; t < parts[p].count; t++)
+            parts[p].to[t] = &arch->tensors[at++];
+    folder->vae.tensor_count = arch->vae.parameter_count;
+}
+
+static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
+{
+    struct model_folder *folder = &arch->folder;
+    size_t own = (size_t)folder->dit.tensor_count, vae = (size_t)arch->vae.parameter_count;
+    size_t text = (size_t)folder->encoder.tensor_count;
+    arch->tensors = calloc(own + vae + text + 1, sizeof *arch->tensors);
+    folder->weights = calloc(own, sizeof *folder->weights);
+    folder->vae.weights = calloc(vae + 1, sizeof *folder->vae.weights);
+    folder->text_weights = calloc(text + 1, sizeof *folder->text_weights);
+    if (!arch->tensors || !folder->weights || !folder->vae.weights || !folder->text_weights)
+        return fail(ERR_SYSTEM, "out of memory");
+    arch_list_all(arch, type);
+    arch_share_out(arch);
     *bytes = 0;
-    for (int t = 0; t < all; t++) {
-        *(t < own ? &arch->folder.weights[t] : &vae->weights[t - own]) = &arch->tensors[t];
+    for (int t = 0; t < arch->tensor_count; t++)
         *bytes += arch->tensors[t].bytes;
-    }
     return OK;
 }
 
@@ -213,6 +295,7 @@ static int arch_make_table(struct model_arch *arch)
 {
     size_t width = (size_t)arch->folder.dit.config.text_dim;
     TRY(tokenizer_of_labels(&arch->folder.text, 1, NULL));
+    if (arch->folder.encoder.layers > 0) return OK; /* it has been listed */
     size_t count = (size_t)tokenizer_rows(arch->folder.text) * width;
     arch->rows = malloc(count * sizeof *arch->rows);
     if (!arch->rows) return fail(ERR_SYSTEM, "out of memory");
@@ -220,7 +303,7 @@ static int arch_make_table(struct model_arch *arch)
         arch->rows[i] =
             (float)(2 * philox_uniform(philox_draw(1, STREAM_DIFFUSION_WEIGHTS, 0, i).v[0]) - 1);
     arch->table =
-        (struct store_tensor){.name = "embed_tokens.weight",
+        (struct store_tensor){.name = arch_table_name,
                               .type = TENSOR_F32,
                               .dims = 2,
                               .shape = {tokenizer_rows(arch->folder.text), (int64_t)width},
@@ -242,6 +325,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     arch->folder.defaults.steps = STEPS;
     TRY(s3dit_model_create(&arch->folder.dit, &known->config));
     if (known->vae.levels > 0) TRY(arch_build_vae(arch, known));
+    if (known->text.layers > 0) TRY(qwen3_model_create(&arch->folder.encoder, &known->text));
     TRY(arch_list(arch, known->type, &bytes));
     TRY(arch_make_table(arch));
     return with_weights ? arch_draw_all(arch, bytes) : OK;

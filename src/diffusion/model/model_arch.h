@@ -8,11 +8,13 @@
 #include "store/tensor.h"
 
 /* All of them. */
-#define MODEL_ARCH_NAMES "s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-turbo"
+#define MODEL_ARCH_NAMES                                                                           \
+    "s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-20th, z-image-turbo"
 
 struct model_arch {
-    struct model_folder folder;          /* as if it had been read */
-    struct store_tensor *tensors, table; /* tensors: the denoiser's, then the VAE's */
+    struct model_folder folder; /* as if it had been read */
+    struct store_tensor *tensors,
+        table; /* tensors: the denoiser's, the VAE's, the text encoder's */
     int tensor_count;
     struct net vae; /* encoder and decoder: its tensors' names and shapes */
     struct spill weights;
