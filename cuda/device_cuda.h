@@ -13,4 +13,8 @@ int device_open_cuda(struct device **device, int ordinal, int threads);
  * bits, whose division is a fifth of that in 64; more take several launches. Tests set fewer. */
 extern size_t cuda_launch_most;
 
+/* How many blocks of SSIM there are at least where they are for more than 64 rows each: as many as
+ * fill a large GPU. Tests set fewer. */
+extern int cuda_ssim_blocks;
+
 #endif

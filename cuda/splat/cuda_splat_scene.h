@@ -185,6 +185,26 @@ static __device__ inline double cuda_splat_scene_block_sum(double v, double *par
     return sum;
 }
 
+/* out[k] = the sum of v[k] over a block of WARPS full warps, in one order: in fp32 within a warp,
+ * in doubles from there on. partial: shared, N a warp; free for the next call behind a barrier. */
+template <int WARPS, int N>
+static __device__ inline void cuda_splat_scene_block_sums(const float (&v)[N], float *partial,
+                                                          double *out)
+{
+    UNROLL
+    for (int k = 0; k < N; k++) {
+        float sum = warp_sum(v[k]);
+        if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32 * N + k] = sum;
+    }
+    __syncthreads();
+    if (threadIdx.x >= N) return;
+    double sum = 0;
+    UNROLL
+    for (int w = 0; w < WARPS; w++)
+        sum += (double)partial[w * N + (int)threadIdx.x];
+    out[threadIdx.x] = sum;
+}
+
 /* Place of this thread among those of the block with `keep`, in their order; *total: how many.
  * counts: shared, one a warp; free for the next call when all threads have passed a barrier. */
 static __device__ inline int block_place(bool keep, int *counts, int *total)

@@ -15,8 +15,11 @@ enum {
     THREADS = 128,
     MARGIN = 2 * SSIM_RADIUS,       /* columns and rows that a gradient depends on */
     COLUMNS = THREADS - 2 * MARGIN, /* that a block is for */
-    ROWS = 64,                      /* likewise; divides BAND_ROWS */
+    ROWS = 64,                      /* likewise, at least */
 };
+
+/* Blocks that fill a large GPU: strips are taller only where there are more. */
+int cuda_ssim_blocks = 900;
 
 /* Rows of shared memory, with room on either side that no result depends on. */
 struct ssim_rows {
@@ -30,10 +33,27 @@ static unsigned cuda_splat_ssim_strips(int width)
     return (unsigned)((width + COLUMNS - 1) / COLUMNS);
 }
 
+static size_t blocks_of(int width, int height, int channels, int rows)
+{
+    return (size_t)cuda_splat_ssim_strips(width) * (size_t)((height + rows - 1) / rows) *
+           (size_t)channels;
+}
+
+/* Rows that a block is for, by the image's shape alone: a block has MARGIN more on either side, so
+ * tall strips are less work. The taller they are, the more blocks have to be left, as the last ones
+ * to end are longer. */
+static int strip_rows(int width, int height, int channels)
+{
+    static_assert(BAND_ROWS % ROWS == 0 && (BAND_ROWS / ROWS & 1) == 0, "bands have whole strips");
+    int rows = ROWS;
+    for (size_t enough = (size_t)cuda_ssim_blocks; rows < BAND_ROWS; rows *= 2, enough *= 3)
+        if (blocks_of(width, height, channels, 2 * rows) < enough) break;
+    return rows;
+}
+
 size_t splat_ssim_blocks(int width, int height, int channels)
 {
-    return (size_t)cuda_splat_ssim_strips(width) * (size_t)((height + ROWS - 1) / ROWS) *
-           (size_t)channels;
+    return blocks_of(width, height, channels, strip_rows(width, height, channels));
 }
 
 static __device__ __forceinline__ float window_weight(int distance)
@@ -102,16 +122,17 @@ static __device__ __forceinline__ float4 partials_of(float4 m, float part, float
 }
 
 template <typename T>
-static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
-                                   struct splat_target target, float weight, float power)
+static __global__ void __launch_bounds__(THREADS, 4) /* blocks, as registers leave */
+    ssim_kernel(struct splat_scene s, struct splat_band b, struct splat_target target, int rows,
+                float weight, float power)
 {
     DYNAMIC_SHARED(struct ssim_rows, shared);
-    int lane = (int)threadIdx.x, strip_row = b.first / ROWS + (int)blockIdx.y;
+    int lane = (int)threadIdx.x, strip_row = b.first / rows + (int)blockIdx.y;
     struct strip p;
     p.column = (int)blockIdx.x * COLUMNS - MARGIN + lane;
     p.channel = (int)blockIdx.z;
-    p.first = strip_row * ROWS;
-    p.last = min(p.first + ROWS, s.height);
+    p.first = strip_row * rows;
+    p.last = min(p.first + rows, s.height);
     p.inside = p.column >= 0 && p.column < s.width;
     p.own = p.inside && lane >= MARGIN && lane < MARGIN + COLUMNS;
     bool small = s.width < SSIM_TAPS || s.height < SSIM_TAPS;
@@ -170,13 +191,14 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
 void splat_ssim_band(const struct splat_scene *s, const struct splat_band *b,
                      const struct splat_target *target, float weight, float power)
 {
-    dim3 grid(cuda_splat_ssim_strips(s->width), (unsigned)((b->last - b->first + ROWS - 1) / ROWS),
+    int rows = strip_rows(s->width, s->height, s->channels);
+    dim3 grid(cuda_splat_ssim_strips(s->width), (unsigned)((b->last - b->first + rows - 1) / rows),
               (unsigned)s->channels);
     size_t shared = sizeof(struct ssim_rows);
     if (s->half)
         LAUNCH(ssim_kernel<uint16_t>, grid, THREADS, shared, s->device->stream, *s, *b, *target,
-               weight, power);
+               rows, weight, power);
     else
-        LAUNCH(ssim_kernel<float>, grid, THREADS, shared, s->device->stream, *s, *b, *target,
+        LAUNCH(ssim_kernel<float>, grid, THREADS, shared, s->device->stream, *s, *b, *target, rows,
                weight, power);
 }

@@ -252,7 +252,7 @@ template <typename T>
 static __device__ void compare_pixel(const struct splat_scene &s, const struct splat_band &b,
                                      const struct splat_target &target,
                                      const struct tile_loss &loss, bool gradient, float power,
-                                     int row, int column, float *sums)
+                                     int row, int column, float (&sums)[PIXEL_SUMS])
 {
     int x = column - b.x0;
     const T *color = (const T *)s.color + (int64_t)(row - b.y0) * s.channels * b.pitch + x;
@@ -279,22 +279,18 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
 }
 
 template <typename T>
-static __global__ void compare_kernel(struct splat_scene s, struct splat_band b,
-                                      struct splat_target target, struct tile_loss loss,
-                                      bool gradient, float power)
+static __global__ void __launch_bounds__(TILE_THREADS)
+    compare_kernel(struct splat_scene s, struct splat_band b, struct splat_target target,
+                   struct tile_loss loss, bool gradient, float power)
 {
-    DYNAMIC_SHARED(double, partial);
+    __shared__ float partial[TILE_THREADS / 32 * PIXEL_SUMS];
     int column = (int)blockIdx.x * TILE + (int)threadIdx.x % TILE;
     int row = b.first + (int)blockIdx.y * TILE + (int)threadIdx.x / TILE;
     float sums[PIXEL_SUMS] = {};
     if (column < s.width && row < s.height)
         compare_pixel<T>(s, b, target, loss, gradient, power, row, column, sums);
-    double *out = s.tile_sums +
-                  PIXEL_SUMS * ((int64_t)(b.first / TILE + blockIdx.y) * s.tiles_x + blockIdx.x);
-    for (int k = 0; k < PIXEL_SUMS; k++) {
-        double sum = cuda_splat_scene_block_sum((double)sums[k], partial);
-        if (threadIdx.x == 0) out[k] = sum;
-    }
+    int64_t tile = (int64_t)(b.first / TILE + blockIdx.y) * s.tiles_x + blockIdx.x;
+    cuda_splat_scene_block_sums<TILE_THREADS / 32>(sums, partial, s.tile_sums + PIXEL_SUMS * tile);
 }
 
 void splat_tile_compare(const struct splat_scene *s, const struct splat_band *b,
@@ -302,14 +298,13 @@ void splat_tile_compare(const struct splat_scene *s, const struct splat_band *b,
                         bool gradient, float power)
 {
     dim3 grid((unsigned)s->tiles_x, (unsigned)((b->last - b->first + TILE - 1) / TILE));
-    size_t shared = TILE_THREADS / 32 * sizeof(double);
     struct tile_loss weights = {{}, loss->ssim > 0};
     for (int k = 0; k < PIXEL_LOSSES; k++)
         weights.pixel[k] = (float)loss->pixel[k];
     if (s->half)
-        LAUNCH(compare_kernel<uint16_t>, grid, TILE_THREADS, shared, s->device->stream, *s, *b,
-               *target, weights, gradient, power);
+        LAUNCH(compare_kernel<uint16_t>, grid, TILE_THREADS, 0, s->device->stream, *s, *b, *target,
+               weights, gradient, power);
     else
-        LAUNCH(compare_kernel<float>, grid, TILE_THREADS, shared, s->device->stream, *s, *b,
-               *target, weights, gradient, power);
+        LAUNCH(compare_kernel<float>, grid, TILE_THREADS, 0, s->device->stream, *s, *b, *target,
+               weights, gradient, power);
 }

@@ -204,6 +204,19 @@ START_TEST(same_as_the_cpu)
 }
 END_TEST
 
+#if HAVE_CUDA
+/* Large images have strips of 128 and of 256 rows in SSIM: here, those of small ones, too. */
+START_TEST(tall_strips_are_as_low_ones)
+{
+    static const int tall[] = {BANDS, MASK - 2, MASK + 1};
+    int blocks = cuda_ssim_blocks;
+    cuda_ssim_blocks = _i % 2 ? 1 : 4; /* 4: 256 rows want 12 */
+    compare_devices(scenes[tall[_i / 2]].name, step, tall[_i / 2]);
+    cuda_ssim_blocks = blocks;
+}
+END_TEST
+#endif
+
 /* ---- the scenes ---- */
 
 static int compare_falling(const void *a, const void *b)
@@ -339,5 +352,11 @@ Suite *cuda_splat_suite(void)
         tcase_add_loop_test(op, same_as_the_cpu, k * ROOM, k * ROOM + cases[k].shapes);
         suite_add_tcase(suite, op);
     }
+#if HAVE_CUDA
+    TCase *strips = tcase_create("strips");
+    tcase_add_checked_fixture(strips, NULL, cuda_close_left);
+    tcase_add_loop_test(strips, tall_strips_are_as_low_ones, 0, 6);
+    suite_add_tcase(suite, strips);
+#endif
     return suite;
 }
