@@ -2,15 +2,19 @@
 """Small tokenizers of the kinds that official diffusion folders hold, trained here, and what the tokenizers
 library makes of some strings with them: writes test/golden/tokenizer_*.json.
 
-    pip install tokenizers==0.23.3
+    pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf
     python3 scripts/reference/tokenizer_goldens.py
 """
+import collections
 import json
 import os
+import tempfile
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-GOLDEN = os.path.join(os.path.dirname(__file__), "..", "..", "test", "golden")
+GOLDEN = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "test", "golden"))
 
 CORPUS = """a red cat and the brown dog are running through the rain in the morning light
 a photo of the old house near the river, it's the best that they've seen, we're there
@@ -32,6 +36,12 @@ STRINGS = [
     "the" * 40, "a" * 300, "\u0301" * 20 + "\u0323" * 20, "\U0010FFFF\uFFFD\uE000",
 ]
 
+CLIP_STRINGS = ["<|STARTOFTEXT|>", "<|ENDOFTEXT|>!!", "a <|startoftext|> b<|endoftext|>", "!!'s 's''t", "RUNNING\u00A0\u2028RAIN", "\u0130I\u03A3\u03A3 \u1E9E"]
+T5_STRINGS = ["\uFF21\uFF43 cat", "e\u0301e\u0301\u0301 e\u0301\u0323\u0316", "\uFB01\u0301re", "a  b", "a\u2581b \u2581\u2581c", "\u00A0 a\u3000 b \u00A0",
+              "a </s> b", "x<extra_id_3> y <pad>", "<extra_id_77>", "\u6F22\u5B57the\u6F22\u5B57 \u6F22", "a\x85b \x85", "soft\u00ADhyphen \u2026", "A" * 40,
+              "\u1E9E\u200D", "r\r\nn\u200B\u200Bx"]
+
+CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 QWEN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
         r"\s+(?!\S)|\s+")
 
@@ -53,11 +63,104 @@ def qwen():
     return t
 
 
-def write(name, tokenizer, strings):
-    tokenizer.save(os.path.join(GOLDEN, f"tokenizer_{name}.json"), pretty=False)
+def clip():
+    """CLIP's: lower case, </w> behind a word's last letter, a token before and one behind."""
+    t = Tokenizer(models.BPE(unk_token="<|endoftext|>", continuing_subword_prefix="", end_of_word_suffix="</w>"))
+    t.normalizer = normalizers.Sequence([
+        normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(CLIP), "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    # The library's trainer breaks ties by chance where words end with a suffix: so by hand, the most frequent pair
+    # first, of equal ones the first in the alphabet. Every letter ends a word somewhere, as in the official one.
+    words = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words += [w + "</w>" for w in words]
+    texts = [[*w[:-1], w[-1] + "</w>"] for line in CORPUS
+             for w, _ in t.pre_tokenizer.pre_tokenize_str(t.normalizer.normalize_str(line))]
+    kept = []
+    while len(kept) < 150:
+        counts = collections.Counter(pair for text in texts for pair in zip(text, text[1:]))
+        left, right = min(counts, key=lambda pair: (-counts[pair], pair))
+        kept.append([left, right])
+        words += [left + right] if left + right not in words else []
+        for text in texts:
+            for i in range(len(text) - 2, -1, -1):
+                if text[i:i + 2] == [left, right]:
+                    text[i:i + 2] = [left + right]
+    d = json.loads(t.to_str())
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    d["model"]["vocab"], d["model"]["merges"] = {w: i for i, w in enumerate(words)}, kept
+    t = Tokenizer.from_str(json.dumps(d))
+    t.add_special_tokens([AddedToken("<|startoftext|>", normalized=True, special=True),
+                          AddedToken("<|endoftext|>", normalized=False, special=True)])
+    t.post_processor = processors.RobertaProcessing(
+        ("<|endoftext|>", t.token_to_id("<|endoftext|>")), ("<|startoftext|>", t.token_to_id("<|startoftext|>")),
+        trim_offsets=False, add_prefix_space=False)
+    return t
+
+
+# What characters become, as sentencepiece's trainer takes it: a table of few.
+RULES = {**{chr(0xFF21 + i): chr(65 + i) for i in range(26)}, **{chr(0xFF41 + i): chr(97 + i) for i in range(26)},
+         "\uFB01": "fi", "\u3000": " ", "\u00A0": " ", "\t": " ", "\n": " ", "\r": " ", "\u200B": " ", "\u00AD": "",
+         "e\u0301": "\u00E9", "a\u0323": "\u1EA1", "\u2126": "\u03A9", "\u1E9E": "SS", "\u0132": "IJ", "\u2026": "..."}
+
+
+def sentencepiece_model(path):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the model holds these names
+        rules = "rules.tsv"
+        with open(rules, "w", encoding="ascii") as out:
+            for old, new in RULES.items():
+                out.write(" ".join(f"{ord(c):X}" for c in old) + "\t" + " ".join(f"{ord(c):X}" for c in new) + "\n")
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(CORPUS), model_prefix="m", vocab_size=300, model_type="unigram",
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_tsv=rules, hard_vocab_limit=False, minloglevel=2,
+            user_defined_symbols=[], character_coverage=0.98, num_threads=1)
+        with open("m.model", "rb") as file:
+            data = file.read()
+        os.chdir(GOLDEN)
+    with open(path, "wb") as out:
+        out.write(data)
+    return data
+
+
+def t5(path, as_transformers):
+    """T5's, of a model that sentencepiece trained: as official tokenizer.json files have it, or as transformers makes it
+    of spiece.model."""
+    data = sentencepiece_model(path)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+    vocab = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(len(processor))]
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(data)
+    table = model.normalizer_spec.precompiled_charsmap
+    special = ["<pad>", "</s>", "<unk>"] + [f"<extra_id_{i}>" for i in range(9, -1, -1)]
+    vocab += [(name, 0.0) for name in special[3:]]
+    t = Tokenizer(models.Unigram(vocab, 2, False))
+    metaspace = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+    if as_transformers:
+        t.normalizer = normalizers.Precompiled(table)
+        t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
+    else:
+        t.normalizer = normalizers.Sequence([normalizers.Precompiled(table), normalizers.Strip(left=False, right=True),
+                                             normalizers.Replace(Regex(" {2,}"), "\u2581")])
+        t.pre_tokenizer = metaspace
+    t.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in special])
+    t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    return t
+
+
+def write_ids(name, tokenizer, strings):
     lines = [json.dumps([s, tokenizer.encode(s).ids], separators=(",", ":")) for s in strings]
     with open(os.path.join(GOLDEN, f"tokenizer_{name}_ids.json"), "w", encoding="ascii") as out:
         out.write('{"ids":[\n' + ",\n".join(lines) + "\n]}\n")
 
 
+def write(name, tokenizer, strings):
+    tokenizer.save(os.path.join(GOLDEN, f"tokenizer_{name}.json"), pretty=False)
+    write_ids(name, tokenizer, strings)
+
+
+SPIECE = os.path.join(GOLDEN, "tokenizer_spiece.model")
 write("qwen", qwen(), STRINGS)
+write("clip", clip(), STRINGS + CLIP_STRINGS)
+write("t5", t5(SPIECE, False), STRINGS + T5_STRINGS)
+write_ids("spiece", t5(SPIECE, True), STRINGS + T5_STRINGS)

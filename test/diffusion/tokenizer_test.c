@@ -29,16 +29,16 @@ static void assert_ids(const struct tokens *tokens, const int *wanted, int count
                       i < tokens->count ? tokens->ids[i] : -1, i < count ? wanted[i] : -1, count);
 }
 
-static void assert_golden_ids(const char *name)
+/* ids: the golden file tokenizer_NAME_ids.json, by the tokenizer at `path`. */
+static void assert_golden_ids(const char *path, const char *ids)
 {
-    char path[64];
+    char name[64];
     struct tokenizer *t;
     cJSON *root;
     const cJSON *item, *id;
-    snprintf(path, sizeof path, "test/golden/tokenizer_%s.json", name);
     MUST(tokenizer_open(&t, path));
-    snprintf(path, sizeof path, "test/golden/tokenizer_%s_ids.json", name);
-    MUST(json_file_read(&root, path, 1 << 20));
+    snprintf(name, sizeof name, "test/golden/tokenizer_%s_ids.json", ids);
+    MUST(json_file_read(&root, name, 1 << 20));
     int strings = 0;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "ids"))
     {
@@ -58,9 +58,92 @@ static void assert_golden_ids(const char *name)
     tokenizer_close(t);
 }
 
+/* A folder of vocab.json, merges.txt and the tokenizer_config.json `config`, out of a
+ * tokenizer.json. */
+static void write_vocab_folder(const char *json, const char *to, const char *config)
+{
+    cJSON *root;
+    const cJSON *item;
+    char merges[8192] = "#version: 0.2\n";
+    size_t used = strlen(merges);
+    MUST(json_file_read(&root, json, 1 << 20));
+    const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
+    char *vocabulary = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(model, "vocab"));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(model, "merges"))
+    {
+        used += (size_t)snprintf(merges + used, sizeof merges - used, "%s %s\n",
+                                 item->child->valuestring, item->child->next->valuestring);
+        ck_assert_uint_lt(used, sizeof merges);
+    }
+    MUST(file_make_dirs(to));
+    tiny_file_write(to, "vocab.json", vocabulary, strlen(vocabulary));
+    tiny_file_write(to, "merges.txt", merges, used);
+    tiny_file_write(to, "tokenizer_config.json", config, strlen(config));
+    free(vocabulary);
+    cJSON_Delete(root);
+}
+
+/* The added tokens of the golden files, as transformers keeps them. */
+static const char clip_config[] =
+    "{\"tokenizer_class\": \"CLIPTokenizer\", \"model_max_length\": 77, \"pad_token\": "
+    "{\"content\": \"<|endoftext|>\"}, \"added_tokens_decoder\": {\"662\": {\"content\": "
+    "\"<|startoftext|>\", \"normalized\": true, \"special\": true}, \"663\": {\"content\": "
+    "\"<|endoftext|>\", \"normalized\": false, \"special\": true}}}";
+static const char qwen_config[] =
+    "{\"tokenizer_class\": \"Qwen2Tokenizer\", \"added_tokens_decoder\": {"
+    "\"400\": {\"content\": \"<|endoftext|>\", \"special\": true}, \"401\": {\"content\": "
+    "\"<|im_start|>\", \"special\": true}, \"402\": {\"content\": \"<|im_end|>\", \"special\": "
+    "true}, \"403\": {\"content\": \"<|im\", \"special\": true}, \"404\": {\"content\": "
+    "\"<think>\"}, \"405\": {\"content\": \"</think>\"}}}";
+
 START_TEST(ids_are_the_library_s)
 {
-    assert_golden_ids("qwen");
+    assert_golden_ids("test/golden/tokenizer_qwen.json", "qwen");
+    assert_golden_ids("test/golden/tokenizer_clip.json", "clip");
+    assert_golden_ids("test/golden/tokenizer_t5.json", "t5");
+}
+END_TEST
+
+/* Without a tokenizer.json: as transformers puts it together. */
+START_TEST(folders_of_other_files)
+{
+    uint8_t *data;
+    size_t bytes;
+    write_vocab_folder("test/golden/tokenizer_qwen.json", in_folder("q"), qwen_config);
+    assert_golden_ids(in_folder("q"), "qwen");
+    write_vocab_folder("test/golden/tokenizer_clip.json", in_folder("c"), clip_config);
+    assert_golden_ids(in_folder("c"), "clip");
+    MUST(file_read("test/golden/tokenizer_spiece.model", 1 << 20, &data, &bytes));
+    MUST(file_make_dirs(in_folder("s")));
+    tiny_file_write(in_folder("s"), "spiece.model", (char *)data, bytes);
+    tiny_file_write(in_folder("s"), "tokenizer_config.json", "{\"extra_ids\": 10}", 17);
+    assert_golden_ids(in_folder("s"), "spiece");
+    free(data);
+}
+END_TEST
+
+START_TEST(texts_have_an_end)
+{
+    struct tokenizer *t;
+    struct tokens tokens;
+    write_vocab_folder("test/golden/tokenizer_clip.json", in_folder("c"), clip_config);
+    MUST(tokenizer_open(&t, in_folder("c")));
+    ck_assert(tokenizer_pad(t) == 663 && tokenizer_most(t) == 77 && tokenizer_none(t) == 663);
+    MUST(tokenizer_encode(t, &tokens, "the cat in the rain", 19, 5));
+    ck_assert(tokens.count == 5 && tokens.ids[0] == 662 && tokens.ids[4] == 663);
+    ck_assert_int_gt(tokens.lost, 0);
+    ck_assert_str_eq(tokens.lost_text + strlen(tokens.lost_text) - 5, "rain ");
+    tokens_free(&tokens);
+    MUST(tokenizer_encode(t, &tokens, "", 0, 77));
+    ck_assert(tokens.count == 2 && tokens.ids[0] == 662 && tokens.ids[1] == 663);
+    tokens_free(&tokens);
+    tokenizer_close(t);
+    MUST(tokenizer_open(&t, "test/golden/tokenizer_t5.json"));
+    MUST(tokenizer_encode(t, &tokens, "the old house", 13, 3));
+    ck_assert(tokens.count == 3 && tokens.ids[2] == 1);
+    ck_assert_str_eq(tokens.lost_text + strlen(tokens.lost_text) - 2, "se");
+    tokens_free(&tokens);
+    tokenizer_close(t);
 }
 END_TEST
 
@@ -231,12 +314,14 @@ static void assert_refused(const char *path, int code, const char *says)
     ck_assert_ptr_null(t);
 }
 
-/* Replaces `from` in tokenizer.json by `to`, and expects it to be refused. */
-static void refuse_changed(const char *from, const char *to, const char *says)
+/* Replaces `from` in a golden file by `to`, and expects it to be refused. */
+static void refuse_changed(const char *kind, const char *from, const char *to, const char *says)
 {
     uint8_t *text;
     size_t bytes;
-    MUST(file_read("test/golden/tokenizer_qwen.json", 1 << 20, &text, &bytes));
+    char path[64];
+    snprintf(path, sizeof path, "test/golden/tokenizer_%s.json", kind);
+    MUST(file_read(path, 1 << 20, &text, &bytes));
     char *at = strstr((char *)text, from);
     ck_assert_msg(at != NULL, "no %s", from);
     char *changed =
@@ -251,26 +336,41 @@ static void refuse_changed(const char *from, const char *to, const char *says)
 START_TEST(other_kinds_are_refused)
 {
     static const struct {
-        const char *from, *to, *says;
+        const char *kind, *from, *to, *says;
     } changes[] = {
-        {"\"type\":\"BPE\"", "\"type\":\"WordPiece\"", "type WordPiece"},
-        {"\"type\":\"NFC\"", "\"type\":\"NFKC\"", "NFKC"},
-        {"\\\\p{N}|", "\\\\p{N}{1,3}|", "another pattern"},
-        {"\"use_regex\":false", "\"use_regex\":true", "ByteLevel"},
-        {"\"merges\":[[\"", "\"merges\":[[\"zz", "merge 1, of zz"},
-        {"\"merges\":[[\"", "\"merges\":[\"ab\",[\"", "merge 1: "},
-        {"\"vocab\":{\"!\":0,", "\"vocab\":{", "no word !, the letter of byte 33"},
-        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":1,", "have one id, 1"},
-        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":0,\"!\":2000,", "stands twice"},
-        {"\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":2000000000,", "an id from 0"},
-        {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback"},
-        {"\"dropout\":null", "\"dropout\":0.1", "dropout"},
-        {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
-        {"\"<|im_start|>\"", "\"<|im_end|>\"", "stands twice"},
-        {"\"<|im_start|>\"", "\"!\"", "in its vocabulary 0"},
+        {"qwen", "\"type\":\"BPE\"", "\"type\":\"WordPiece\"", "type WordPiece"},
+        {"qwen", "\"type\":\"NFC\"", "\"type\":\"NFKC\"", "NFKC"},
+        {"qwen", "\\\\p{N}|", "\\\\p{N}{1,3}|", "splits otherwise"},
+        {"qwen", "\"Isolated\"", "\"Removed\"", "splits otherwise"},
+        {"qwen", "\"add_prefix_space\":false", "\"add_prefix_space\":true", "add_prefix_space"},
+        {"qwen", "\"merges\":[[\"", "\"merges\":[[\"zz", "merge 1, of zz"},
+        {"qwen", "\"merges\":[[\"", "\"merges\":[\"ab\",[\"", "merge 1: "},
+        {"qwen", "\"vocab\":{\"!\":0,", "\"vocab\":{", "no word !, the letter of byte 33"},
+        {"qwen", "\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":1,", "have one id, 1"},
+        {"qwen", "\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":0,\"!\":2000,", "stands twice"},
+        {"qwen", "\"vocab\":{\"!\":0,", "\"vocab\":{\"!\":2000000000,", "an id from 0"},
+        {"qwen", "\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback"},
+        {"qwen", "\"dropout\":null", "\"dropout\":0.1", "dropout"},
+        {"qwen", "\"lstrip\":false", "\"lstrip\":true", "lstrip"},
+        {"qwen", "\"<|im_start|>\"", "\"<|im_end|>\"", "stands twice"},
+        {"qwen", "\"<|im_start|>\"", "\"!\"", "in its vocabulary 0"},
+        {"clip", "\"</w>\"", "\"</word>\"", "</word>, the letter of byte 0"},
+        {"clip", "\"Lowercase\"", "\"Uppercase\"", "Uppercase"},
+        {"clip", "\\\\s+\"", "\\\\d+\"", "replaces"},
+        {"clip", "\"RobertaProcessing\"", "\"BertProcessing\"", "BertProcessing"},
+        {"clip", "\"sep\":[", "\"sep\":[1,", "post_processor"},
+        {"t5", "\"unk_id\":2", "\"unk_id\":200000", "unk_id"},
+        {"t5", "[\"<pad>\",0.0]", "[\"<pad>\",1e999]", "piece 0"},
+        {"t5", "[\"<pad>\",0.0]", "[\"<pad>\"]", "piece 0"},
+        {"t5", "[\"<pad>\",0.0]", "[\"</s>\",0.0]", "stands twice"},
+        {"t5", "\"precompiled_charsmap\":\"", "\"precompiled_charsmap\":\"!", "base64"},
+        {"t5", "\"precompiled_charsmap\":\"", "\"precompiled_charsmap\":\"////", "damaged"},
+        {"t5", "\"strip_left\":false", "\"strip_left\":true", "Strip"},
+        {"t5", "\"prepend_scheme\":\"always\"", "\"prepend_scheme\":\"first\"", "Metaspace"},
+        {"t5", "\"SpecialToken\":{\"id\":\"</s>\"", "\"SpecialToken\":{\"id\":\"<s>\"", "no ids"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
-        refuse_changed(changes[i].from, changes[i].to, changes[i].says);
+        refuse_changed(changes[i].kind, changes[i].from, changes[i].to, changes[i].says);
     tiny_file_write(in_folder("t"), "tokenizer.json", "{}", 2);
     assert_refused(in_folder("t"), ERR_DATA, "type none");
     tiny_file_write(in_folder("t"), "tokenizer.json", "{\"a\":\"\xFF", 6);
@@ -278,6 +378,30 @@ START_TEST(other_kinds_are_refused)
     assert_refused(in_folder("nowhere"), ERR_INPUT, "nowhere");
     MUST(file_make_dirs(in_folder("empty")));
     assert_refused(in_folder("empty"), ERR_INPUT, "tokenizer.json");
+}
+END_TEST
+
+/* Of a folder without tokenizer.json. */
+START_TEST(other_files_are_refused)
+{
+    uint8_t *data;
+    size_t bytes;
+    write_vocab_folder("test/golden/tokenizer_qwen.json", in_folder("q"),
+                       "{\"tokenizer_class\": \"Llama\"}");
+    assert_refused(in_folder("q"), ERR_DATA, "tokenizer_class Llama");
+    write_vocab_folder("test/golden/tokenizer_qwen.json", in_folder("q"), qwen_config);
+    tiny_file_write(in_folder("q"), "merges.txt", "#version: 0.2\na b\nab\n", 21);
+    assert_refused(in_folder("q"), ERR_DATA, "merges.txt:2: merge 1, of a and b");
+    tiny_file_write(in_folder("q"), "merges.txt", "i n\nab\n", 7);
+    assert_refused(in_folder("q"), ERR_DATA, "merges.txt:2: LEFT RIGHT");
+    tiny_file_write(in_folder("q"), "merges.txt", "i n\n\0", 5);
+    assert_refused(in_folder("q"), ERR_DATA, "zero byte");
+    MUST(file_read("test/golden/tokenizer_spiece.model", 1 << 20, &data, &bytes));
+    tiny_file_write(folder, "spiece.model", (char *)data, bytes - 1);
+    assert_refused(in_folder("spiece.model"), ERR_DATA, "damaged");
+    tiny_file_write(folder, "spiece.model", "", 0);
+    assert_refused(in_folder("spiece.model"), ERR_DATA, "damaged");
+    free(data);
 }
 END_TEST
 
@@ -310,12 +434,15 @@ Suite *tokenizer_test_suite(void)
     TCase *tests = tcase_create("tokenizer");
     tcase_add_checked_fixture(tests, set_up_tokenizer, tear_down_tokenizer);
     tcase_add_test(tests, ids_are_the_library_s);
+    tcase_add_test(tests, folders_of_other_files);
+    tcase_add_test(tests, texts_have_an_end);
     tcase_add_test(tests, any_bytes_are_a_text);
     tcase_add_test(tests, chat_template);
     tcase_add_test(tests, long_text_is_cut);
     tcase_add_test(tests, bytes_are_tokens);
     tcase_add_test(tests, classes_are_tokens);
     tcase_add_test(tests, other_kinds_are_refused);
+    tcase_add_test(tests, other_files_are_refused);
     tcase_add_test(tests, other_templates_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,6 +1,5 @@
 #include "diffusion/text/byte_bpe.h"
 
-#include "base/checksum.h"
 #include "base/error.h"
 #include "diffusion/text/unicode_text.h"
 
@@ -51,13 +50,9 @@ int byte_letters_decode(struct text_bytes *to, const char *word, size_t bytes)
 
 /* ---- the table of merges ---- */
 
-int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const char *suffix,
-                  int merges)
+int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const char *suffix)
 {
-    size_t slots = 16;
-    while (slots < (size_t)merges + (size_t)merges / 2)
-        slots *= 2;
-    *bpe = (struct byte_bpe){.mask = slots - 1};
+    *bpe = (struct byte_bpe){.letters = {0}};
     if (strlen(suffix) > SUFFIX_MOST) return fail(ERR_DATA, "the suffix %.40s is too long", suffix);
     for (int byte = 0; byte < 256; byte++) {
         char letter[BYTE_LETTER_BYTES + SUFFIX_MOST];
@@ -68,27 +63,13 @@ int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const ch
         if (bpe->letters[byte] < 0 || bpe->last_letters[byte] < 0)
             return fail(ERR_DATA, "no word %s, the letter of byte %d", letter, byte);
     }
-    bpe->merges = malloc(slots * sizeof *bpe->merges);
-    if (!bpe->merges) return fail(ERR_SYSTEM, "out of memory");
-    for (size_t i = 0; i < slots; i++)
-        bpe->merges[i].left = -1;
-    return OK;
+    return pair_table_open(&bpe->merges);
 }
 
 void byte_bpe_free(struct byte_bpe *bpe)
 {
-    free(bpe->merges);
+    pair_table_free(&bpe->merges);
     *bpe = (struct byte_bpe){0};
-}
-
-/* Where the pair is, or would be. */
-static struct bpe_merge *bpe_slot(const struct byte_bpe *bpe, int left, int right)
-{
-    size_t slot = (size_t)hash_mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right) & bpe->mask;
-    while (bpe->merges[slot].left >= 0 &&
-           (bpe->merges[slot].left != left || bpe->merges[slot].right != right))
-        slot = (slot + 1) & bpe->mask;
-    return &bpe->merges[slot];
 }
 
 static int word_shown(size_t bytes)
@@ -111,7 +92,8 @@ int byte_bpe_add(struct byte_bpe *bpe, const struct vocabulary *words, int rank,
                     first < 0    ? "the first"
                     : second < 0 ? "the second"
                                  : "both together");
-    if (code == OK) *bpe_slot(bpe, first, second) = (struct bpe_merge){first, second, rank, id};
+    if (code == OK)
+        code = pair_table_put(&bpe->merges, (struct pair_slot){first, second, rank, id});
     text_bytes_free(&both);
     return code;
 }
@@ -161,7 +143,8 @@ static int bpe_offer(const struct byte_bpe *bpe, struct bpe_work *work, int at)
 {
     const struct bpe_symbol *left = &work->symbols[at];
     if (left->next < 0) return OK;
-    const struct bpe_merge *merge = bpe_slot(bpe, left->id, work->symbols[left->next].id);
+    const struct pair_slot *merge =
+        pair_table_at(&bpe->merges, left->id, work->symbols[left->next].id);
     if (merge->left < 0) return OK;
     return heap_push(work, (struct bpe_candidate){merge->rank, at, merge->id});
 }
@@ -172,7 +155,7 @@ static int bpe_take(const struct byte_bpe *bpe, struct bpe_work *work, struct bp
     struct bpe_symbol *left = &work->symbols[c.at];
     if (left->id < 0 || left->next < 0) return OK;
     struct bpe_symbol *right = &work->symbols[left->next];
-    const struct bpe_merge *merge = bpe_slot(bpe, left->id, right->id);
+    const struct pair_slot *merge = pair_table_at(&bpe->merges, left->id, right->id);
     if (merge->left < 0 || merge->id != c.id) return OK;
     left->id = c.id;
     right->id = -1;

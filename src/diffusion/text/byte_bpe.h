@@ -3,28 +3,22 @@
 #ifndef IMGTRAIN_DIFFUSION_TEXT_BYTE_BPE_H
 #define IMGTRAIN_DIFFUSION_TEXT_BYTE_BPE_H
 
+#include "diffusion/text/pair_table.h"
 #include "diffusion/text/text_bytes.h"
 #include "diffusion/text/vocabulary.h"
 
 #include <stdint.h>
 
-struct bpe_merge {
-    int left, right; /* ids; left < 0: a free slot */
-    int rank, id;    /* id: of both together */
-};
-
 /* Zeroed: not open. */
 struct byte_bpe {
     int letters[256];         /* ids of bytes within a word */
     int last_letters[256];    /* and at its end: others where words end with a suffix */
-    struct bpe_merge *merges; /* [mask + 1] hash table */
-    size_t mask;
+    struct pair_table merges; /* (left, right): its rank, and the id of both together */
 };
 
 /* suffix: of letters that end a word ("</w>"), or "". Errors name no file. ERR_DATA where a byte
  * has no word. */
-int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const char *suffix,
-                  int merges);
+int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const char *suffix);
 void byte_bpe_free(struct byte_bpe *bpe);
 /* The pair of rank `rank`; a later one of the same pair takes the place of an earlier. ERR_DATA for
  * parts, or both together, that are no words. */

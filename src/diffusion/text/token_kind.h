@@ -5,7 +5,8 @@
 enum tokenizer_kind {
     TOKENIZER_LABELS, /* a text is the name of a class */
     TOKENIZER_BYTES,  /* each byte is a token: byte pair encoding without merges */
-    TOKENIZER_BPE     /* byte pair encoding of Qwen2 and Qwen3 */
+    TOKENIZER_BPE,    /* byte pair encoding: Qwen2, Qwen3, CLIP */
+    TOKENIZER_UNIGRAM /* pieces of SentencePiece: T5 */
 };
 
 enum {

@@ -11,7 +11,7 @@ struct tokenizer *token_model_create(void)
         fail(ERR_SYSTEM, "out of memory");
         return NULL;
     }
-    t->none = -1;
+    t->none = t->pad = -1;
     t->word = text_word_whole;
     return t;
 }
@@ -21,7 +21,9 @@ void token_model_free(struct tokenizer *tokenizer)
     if (!tokenizer) return;
     vocabulary_free(&tokenizer->words);
     added_tokens_free(&tokenizer->added);
+    text_normalizer_free(&tokenizer->normalizer);
     byte_bpe_free(&tokenizer->bpe);
+    unigram_free(&tokenizer->unigram);
     free(tokenizer->path);
     free(tokenizer);
 }

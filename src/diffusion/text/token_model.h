@@ -5,11 +5,19 @@
 
 #include "diffusion/text/added_tokens.h"
 #include "diffusion/text/byte_bpe.h"
+#include "diffusion/text/text_normalize.h"
 #include "diffusion/text/text_split.h"
 #include "diffusion/text/token_kind.h"
+#include "diffusion/text/unigram.h"
 #include "diffusion/text/vocabulary.h"
 
-enum token_normalizer { NORMALIZE_NOTHING, NORMALIZE_NFC };
+enum { TOKEN_FRAME_MOST = 4, TOKEN_SUFFIX_BYTES = 16 };
+
+/* Tokens that stand before or behind every text. */
+struct token_frame {
+    int ids[TOKEN_FRAME_MOST];
+    int count;
+};
 
 /* How a conversation is written for the model. */
 enum token_chat {
@@ -23,12 +31,21 @@ struct tokenizer {
     char *path; /* of the file, for messages; NULL: it comes from none */
     enum tokenizer_kind kind;
     int none; /* the token that says nothing: of no class, "<|endoftext|>"; -1: there is none */
+    int pad;  /* the token that fills up a row of tokens; -1: there is none */
+    int most; /* tokens that its model reads, all counted; 0: it does not say */
     struct vocabulary words;
     struct added_tokens added;
-    enum token_normalizer normalizer;
-    text_word *word;
-    struct byte_bpe bpe;
+    struct text_normalizer normalizer;
+    struct token_frame before, after;
     enum token_chat chat;
+    /* of byte pair encoding */
+    struct byte_bpe bpe;
+    text_word *word, *inner;         /* inner: cuts words once more; NULL: it does not */
+    bool drops_spaces;               /* words of white space are left out */
+    char suffix[TOKEN_SUFFIX_BYTES]; /* of a word's last letter; "": none */
+    /* of unigrams */
+    struct unigram unigram;
+    bool splits_spaces; /* no word has white space within; else only blanks end one */
 };
 
 /* Of no words; NULL without memory, with the message set. */

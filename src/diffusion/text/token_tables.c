@@ -117,7 +117,7 @@ static int bytes_add(struct tokenizer *t)
     t->none = TEXT_BYTE_ROWS - 1;
     TRY(vocabulary_add(&t->words, t->none, token_end, sizeof token_end - 1));
     TRY(added_tokens_add(&t->added, token_end, t->none, false, true));
-    return byte_bpe_open(&t->bpe, &t->words, "", 0);
+    return byte_bpe_open(&t->bpe, &t->words, "");
 }
 
 int tokenizer_of_bytes(struct tokenizer **tokenizer)

@@ -6,10 +6,11 @@
 #include "diffusion/text/tokenizer_file.h"
 #include "diffusion/text/unicode_text.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES_MOST = 64 << 20, LOST_SHOWN = 160 };
+enum { TEXT_BYTES_MOST = 64 << 20, LOST_SHOWN = 160, BAR_BYTES = sizeof TEXT_BAR - 1 };
 
 int tokenizer_open(struct tokenizer **tokenizer, const char *path)
 {
@@ -35,6 +36,16 @@ enum tokenizer_kind tokenizer_kind_of(const struct tokenizer *tokenizer)
 bool tokenizer_has_labels(const struct tokenizer *tokenizer)
 {
     return tokenizer->kind == TOKENIZER_LABELS;
+}
+
+int tokenizer_pad(const struct tokenizer *tokenizer)
+{
+    return tokenizer->pad;
+}
+
+int tokenizer_most(const struct tokenizer *tokenizer)
+{
+    return tokenizer->most;
 }
 
 int tokenizer_none(const struct tokenizer *tokenizer)
@@ -63,9 +74,11 @@ void tokens_free(struct tokens *tokens)
 struct encoding {
     const struct tokenizer *tokenizer;
     struct token_ids ids;
-    struct text_bytes text;   /* sound UTF-8 */
-    struct text_bytes normal; /* a piece of it, normalised */
-    struct bpe_work work;
+    struct text_bytes text;          /* sound UTF-8 */
+    struct text_bytes normal, spare; /* a piece of it, normalised */
+    struct text_bytes words;         /* of unigrams: with U+2581 in place of blanks */
+    struct bpe_work bpe;
+    struct unigram_work unigram;
 };
 
 static void encoding_free(struct encoding *e)
@@ -73,17 +86,75 @@ static void encoding_free(struct encoding *e)
     token_ids_free(&e->ids);
     text_bytes_free(&e->text);
     text_bytes_free(&e->normal);
-    bpe_work_free(&e->work);
+    text_bytes_free(&e->spare);
+    text_bytes_free(&e->words);
+    bpe_work_free(&e->bpe);
+    unigram_work_free(&e->unigram);
 }
 
-/* Normalised text without added tokens: word by word. */
-static int encode_words(struct encoding *e, const char *text, size_t bytes)
+static int encode_bpe(struct encoding *e, const char *text, size_t bytes)
 {
-    for (size_t at = 0, wide; at < bytes; at += wide) {
-        wide = e->tokenizer->word(text + at, bytes - at);
-        TRY(byte_bpe_encode(&e->tokenizer->bpe, &e->work, text + at, wide, &e->ids));
+    const struct tokenizer *t = e->tokenizer;
+    for (size_t at = 0, wide, end; at < bytes; at = end) {
+        size_t first;
+        end = at + t->word(text + at, bytes - at);
+        if (t->drops_spaces &&
+            unicode_class_of(unicode_next(text + at, bytes - at, &first)) == UNICODE_SPACE)
+            continue;
+        for (; at < end; at += wide) {
+            wide = t->inner ? t->inner(text + at, end - at) : end - at;
+            TRY(byte_bpe_encode(&t->bpe, &e->bpe, text + at, wide, &e->ids));
+        }
     }
     return OK;
+}
+
+static bool begins_with_bar(const char *text, size_t bytes)
+{
+    return bytes >= BAR_BYTES && memcmp(text, TEXT_BAR, BAR_BYTES) == 0;
+}
+
+/* Text that begins with a word: U+2581 before it, and in place of each blank; a word ends before
+ * the next one. */
+static int encode_unigrams(struct encoding *e, const char *text, size_t bytes)
+{
+    const struct tokenizer *t = e->tokenizer;
+    struct text_bytes *words = &e->words;
+    words->count = 0;
+    if (bytes == 0 || (*text != ' ' && !begins_with_bar(text, bytes)))
+        TRY(text_bytes_add(words, TEXT_BAR, BAR_BYTES));
+    for (size_t i = 0; i < bytes; i++)
+        TRY(text[i] == ' ' ? text_bytes_add(words, TEXT_BAR, BAR_BYTES)
+                           : text_bytes_add(words, text + i, 1));
+    for (size_t at = 0, end; at < words->count; at = end) {
+        for (end = at + 1; end < words->count; end++)
+            if (begins_with_bar(words->bytes + end, words->count - end)) break;
+        TRY(unigram_encode(&t->unigram, &t->words, &e->unigram, words->bytes + at, end - at,
+                           &e->ids));
+    }
+    return OK;
+}
+
+/* What lies between white space, each by itself. */
+static int encode_between_spaces(struct encoding *e, const char *text, size_t bytes)
+{
+    for (size_t at = 0, from, wide; at < bytes;) {
+        for (from = at; at < bytes; at += wide)
+            if (unicode_class_of(unicode_next(text + at, bytes - at, &wide)) == UNICODE_SPACE)
+                break;
+        if (at > from) TRY(encode_unigrams(e, text + from, at - from));
+        if (at < bytes) at += wide;
+    }
+    return OK;
+}
+
+/* Normalised text without added tokens. */
+static int encode_words(struct encoding *e, const char *text, size_t bytes)
+{
+    const struct tokenizer *t = e->tokenizer;
+    if (t->kind != TOKENIZER_UNIGRAM) return encode_bpe(e, text, bytes);
+    return t->splits_spaces ? encode_between_spaces(e, text, bytes)
+                            : encode_unigrams(e, text, bytes);
 }
 
 /* Cuts added tokens out of a text; what lies between goes to `rest`. */
@@ -108,25 +179,30 @@ static int encode_between_added(struct encoding *e, bool normalized, const char 
 
 static int encode_piece(struct encoding *e, const char *text, size_t bytes)
 {
-    e->normal.count = 0;
-    TRY(e->tokenizer->normalizer == NORMALIZE_NFC ? unicode_compose(&e->normal, text, bytes)
-                                                  : text_bytes_add(&e->normal, text, bytes));
+    TRY(text_normalize(&e->tokenizer->normalizer, &e->normal, &e->spare, text, bytes));
     return encode_between_added(e, true, e->normal.bytes, e->normal.count, encode_words);
 }
 
-/* Keeps the first `most` ids. ending: ids at the end that are none of the user's text. */
-static int tokens_keep(const struct tokenizer *tokenizer, struct tokens *tokens,
-                       struct token_ids *ids, size_t most, size_t ending)
+/* Keeps the first `most` ids, with the frame. ending: ids at the end that are none of the user's
+ * text. */
+static int tokens_keep(const struct tokenizer *t, struct tokens *tokens,
+                       const struct token_ids *ids, size_t most, size_t ending)
 {
-    size_t kept = most > 0 && ids->count > most ? most : ids->count;
-    size_t text_end = ids->count > ending ? ids->count - ending : 0;
-    if (kept < text_end)
-        TRY(tokenizer_decode(tokenizer, &tokens->lost_text, NULL, ids->ids + kept,
-                             (int)(text_end - kept)));
-    tokens->ids = ids->ids;
-    tokens->count = (int)kept;
-    tokens->lost = (int)(ids->count - kept);
-    *ids = (struct token_ids){0};
+    size_t frame = (size_t)(t->before.count + t->after.count), room = SIZE_MAX;
+    if (most > 0) room = most > frame ? most - frame : 0;
+    size_t kept = ids->count < room ? ids->count : room, lost = ids->count - kept;
+    if (lost > ending)
+        TRY(tokenizer_decode(t, &tokens->lost_text, NULL, ids->ids + kept, (int)(lost - ending)));
+    tokens->ids = malloc((kept + frame + 1) * sizeof *tokens->ids);
+    if (!tokens->ids) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < t->before.count; i++)
+        tokens->ids[tokens->count++] = t->before.ids[i];
+    for (size_t i = 0; i < kept; i++)
+        tokens->ids[tokens->count++] = ids->ids[i];
+    for (int i = 0; i < t->after.count; i++)
+        tokens->ids[tokens->count++] = t->after.ids[i];
+    if (most > 0 && (size_t)tokens->count > most) tokens->count = (int)most;
+    tokens->lost = (int)lost;
     return OK;
 }
 
@@ -215,13 +291,34 @@ const char *tokenizer_token(const struct tokenizer *t, int id)
     return added ? added->text : NULL;
 }
 
+/* U+2581 is a blank, but for the first. */
+static int decode_piece(struct text_bytes *to, const char *word)
+{
+    for (size_t at = 0, bytes = strlen(word), wide; at < bytes; at += wide) {
+        bool bar = begins_with_bar(word + at, bytes - at);
+        wide = bar ? BAR_BYTES : 1;
+        if (bar && to->count == 0) continue;
+        TRY(text_bytes_add(to, bar ? " " : word + at, 1));
+    }
+    return OK;
+}
+
 static int decode_token(const struct tokenizer *t, struct text_bytes *to, int id)
 {
     const struct added_token *added = added_tokens_of_id(&t->added, id);
     const char *word = tokenizer_token(t, id);
     if (added) return added->special ? OK : text_bytes_add(to, added->text, added->bytes);
-    if (word && t->kind == TOKENIZER_LABELS) return text_bytes_add(to, word, strlen(word));
-    return word ? byte_letters_decode(to, word, strlen(word)) : OK;
+    if (!word) return OK;
+    switch (t->kind) {
+    case TOKENIZER_LABELS: return text_bytes_add(to, word, strlen(word));
+    case TOKENIZER_UNIGRAM: return decode_piece(to, word);
+    case TOKENIZER_BYTES:
+    case TOKENIZER_BPE: break;
+    }
+    size_t bytes = strlen(word), suffix = strlen(t->suffix);
+    bool ends = suffix > 0 && bytes > suffix && strcmp(word + bytes - suffix, t->suffix) == 0;
+    TRY(byte_letters_decode(to, word, ends ? bytes - suffix : bytes));
+    return ends ? text_bytes_add(to, " ", 1) : OK;
 }
 
 int tokenizer_decode(const struct tokenizer *tokenizer, char **text, size_t *bytes, const int *ids,

@@ -9,7 +9,8 @@
 
 struct tokenizer;
 
-/* A folder with tokenizer.json, or such a file. ERR_INPUT where there is none; ERR_DATA, naming the
+/* A folder with tokenizer.json, with vocab.json and merges.txt, or with spiece.model; or such a
+ * tokenizer.json or spiece.model. ERR_INPUT where there is none; ERR_DATA, naming the
  * file, for one that this program does not compute. May be used by several threads at once. */
 int tokenizer_open(struct tokenizer **tokenizer, const char *path);
 void tokenizer_close(struct tokenizer *tokenizer); /* accepts NULL */
@@ -19,6 +20,10 @@ enum tokenizer_kind tokenizer_kind_of(const struct tokenizer *tokenizer);
 bool tokenizer_has_labels(const struct tokenizer *tokenizer);
 /* The id that says nothing: of no class, "<|endoftext|>"; -1: there is none. */
 int tokenizer_none(const struct tokenizer *tokenizer);
+/* The id that fills up a row of ids; -1: there is none. */
+int tokenizer_pad(const struct tokenizer *tokenizer);
+/* How many ids its text encoder reads; 0: its files do not say. */
+int tokenizer_most(const struct tokenizer *tokenizer);
 /* Ids are below this: the rows that a table of embeddings has to have. */
 int tokenizer_rows(const struct tokenizer *tokenizer);
 
@@ -34,7 +39,8 @@ void tokens_free(struct tokens *tokens); /* accepts a zeroed struct */
 /* A line for each thing that is not as the user meant it; name: of the text, "--prompt". */
 void tokens_warn(const struct tokens *tokens, const char *name);
 
-/* Any bytes, zeros too. most: ids to keep, the first ones; 0: all. *tokens is empty after an error:
+/* Any bytes, zeros too. most: ids to keep, the first ones, but of those that stand before and
+ * behind every text (CLIP's and T5's) all; 0: no limit. *tokens is empty after an error:
  * ERR_SYSTEM; ERR_DATA for more than 64 MiB; ERR_USAGE for what names no class, saying which there
  * are. */
 int tokenizer_encode(const struct tokenizer *tokenizer, struct tokens *tokens, const char *text,

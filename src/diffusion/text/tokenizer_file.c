@@ -2,227 +2,233 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parse_number.h"
+#include "diffusion/text/spiece_file.h"
 #include "diffusion/text/token_tables.h"
+#include "diffusion/text/tokenizer_json.h"
 #include "store/json_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKENIZER_MOST = 64 << 20, TOKENIZER_CONFIG_MOST = 4 << 20 };
+enum { TOKENIZER_CONFIG_MOST = 4 << 20, EXTRA_IDS = 100, EXTRA_IDS_MOST = 10000 };
 
-static const cJSON *json_value(const cJSON *object, const char *key)
+/* A tokenizer on its way. */
+struct tokenizer_files {
+    struct tokenizer *t;
+    const char *folder;
+    char *config_path;
+    cJSON *config; /* NULL: there is none */
+};
+
+/* A string of tokenizer_config.json, also where it stands as {"content": "..."}; NULL: none. */
+static const char *config_text(const struct tokenizer_files *files, const char *key)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNull(item) ? NULL : item;
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(files->config, key);
+    const char *text = cJSON_GetStringValue(item);
+    return text ? text : cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "content"));
 }
 
-/* The member "type"; "" where there is none. */
-static const char *type_of(const cJSON *object)
+/* Puts the path of a file of the folder in the place of t->path. */
+static int take_path(struct tokenizer_files *files, const char *name)
 {
-    const char *type = cJSON_GetStringValue(json_value(object, "type"));
-    return type ? type : "";
+    char *path = path_join(files->folder, name);
+    if (!path) return ERR_SYSTEM;
+    free(files->t->path);
+    files->t->path = path;
+    return OK;
 }
 
-/* An id; -1: it is none. */
-static int id_of(const cJSON *item)
-{
-    double id = cJSON_IsNumber(item) ? item->valuedouble : -1.0;
-    return id >= 0.0 && id < VOCABULARY_MOST && id == (double)(int)id ? (int)id : -1;
-}
+/* ---- without tokenizer.json: what transformers makes of the other files ---- */
 
-/* ---- the model: words and merges ---- */
-
-static int read_words(struct tokenizer *t, const cJSON *vocabulary)
+/* "added_tokens_decoder": {"ID": {"content": ...}, ...} */
+static int read_decoder(struct tokenizer_files *files, const cJSON *decoder)
 {
     const cJSON *item;
-    size_t bytes = 0;
-    int last = -1;
-    cJSON_ArrayForEach(item, vocabulary)
+    cJSON_ArrayForEach(item, decoder)
     {
-        int id = id_of(item);
-        if (id < 0)
-            return fail(ERR_DATA, "vocab: %.60s: an id from 0 to %d is expected", item->string,
-                        VOCABULARY_MOST - 1);
-        if (id > last) last = id;
-        bytes += strlen(item->string);
-    }
-    TRY(vocabulary_open(&t->words, last + 1, bytes));
-    cJSON_ArrayForEach(item, vocabulary)
-        TRY(vocabulary_add(&t->words, id_of(item), item->string, strlen(item->string)));
-    return OK;
-}
-
-/* "left right", or ["left", "right"]. */
-static int read_merge(struct tokenizer *t, const cJSON *item, int rank)
-{
-    const char *left = cJSON_GetStringValue(item), *right = left ? strchr(left, ' ') : NULL;
-    size_t left_bytes = right ? (size_t)(right++ - left) : 0;
-    if (cJSON_IsArray(item) && cJSON_GetArraySize(item) == 2) {
-        left = cJSON_GetStringValue(item->child);
-        right = cJSON_GetStringValue(item->child->next);
-        left_bytes = left ? strlen(left) : 0;
-    }
-    if (!left || !right)
-        return fail(ERR_DATA, "merge %d: \"LEFT RIGHT\" or [\"LEFT\", \"RIGHT\"] is expected",
-                    rank + 1);
-    return byte_bpe_add(&t->bpe, &t->words, rank, left, left_bytes, right, strlen(right));
-}
-
-/* Switches that would make other tokens of a text. */
-static int refuse_switches(const cJSON *model, const char *path)
-{
-    static const char *const off[] = {"fuse_unk", "byte_fallback", "ignore_merges"};
-    static const char *const empty[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    if (json_value(model, "dropout"))
-        return fail(ERR_DATA, "%s: dropout is not computed here", path);
-    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
-        bool on = false;
-        TRY(json_file_bool(model, path, off[i], &on));
-        if (on) return fail(ERR_DATA, "%s: %s is not computed here", path, off[i]);
-    }
-    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
-        const char *text = "";
-        TRY(json_file_string(model, path, empty[i], &text));
-        if (*text) return fail(ERR_DATA, "%s: %s is not computed here", path, empty[i]);
+        int64_t id;
+        if (!number_parse_int(item->string, &id) || id < 0 || id >= VOCABULARY_MOST) id = -1;
+        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "content"));
+        if (text && added_tokens_named(&files->t->added, text)) continue;
+        int code = tokenizer_json_added(files->t, item, (int)id);
+        if (code < 0) return fail_within(code, "%s", files->config_path);
     }
     return OK;
 }
 
-static int read_bpe(struct tokenizer *t, const cJSON *model)
+static int add_named(struct tokenizer *t, const char *word)
 {
-    const cJSON *vocabulary = json_value(model, "vocab"), *merges = json_value(model, "merges"),
-                *item;
-    int rank = 0;
-    TRY(refuse_switches(model, t->path));
-    if (!cJSON_IsObject(vocabulary) || (merges && !cJSON_IsArray(merges)))
-        return fail(ERR_DATA, "%s: vocab and merges are expected", t->path);
-    t->kind = merges && merges->child ? TOKENIZER_BPE : TOKENIZER_BYTES;
-    int code = read_words(t, vocabulary);
-    if (code == OK) code = byte_bpe_open(&t->bpe, &t->words, "", cJSON_GetArraySize(merges));
-    if (code == OK)
-        cJSON_ArrayForEach(item, merges) if ((code = read_merge(t, item, rank++)) < 0) break;
-    return code < 0 ? fail_within(code, "%s", t->path) : OK;
+    int id = vocabulary_find(&t->words, word, strlen(word));
+    if (id < 0) return fail(ERR_DATA, "%s: the word %.40s is missing", t->path, word);
+    if (added_tokens_named(&t->added, word)) return OK;
+    return added_tokens_add(&t->added, word, id, false, true);
 }
 
-/* Names of classes, numbered from 0 on; the one that stands for unknown words is that of no class.
- */
-static int read_labels(struct tokenizer *t, const cJSON *model)
+/* CLIP's: lower case, words that end with a suffix, an end token before and behind. */
+static int make_clip(struct tokenizer_files *files)
 {
-    const cJSON *vocabulary = json_value(model, "vocab");
-    const char *none = token_none_label;
-    t->kind = TOKENIZER_LABELS;
-    TRY(json_file_string(model, t->path, "unk_token", &none));
-    if (!cJSON_IsObject(vocabulary)) return fail(ERR_DATA, "%s: vocab is expected", t->path);
-    int code = read_words(t, vocabulary);
+    static const enum text_step steps[] = {TEXT_STEP_COMPOSE, TEXT_STEP_ONE_BLANK, TEXT_STEP_LOWER};
+    struct tokenizer *t = files->t;
+    const char *first = config_text(files, "bos_token"), *last = config_text(files, "eos_token");
+    if (!first) first = "<|startoftext|>";
+    if (!last) last = token_end;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        TRY(text_normalizer_add(&t->normalizer, steps[i]));
+    t->word = text_word_clip;
+    t->inner = text_word_gpt2;
+    t->drops_spaces = true;
+    TRY(add_named(t, first));
+    TRY(add_named(t, last));
+    t->before = (struct token_frame){{tokenizer_json_find(t, first)}, 1};
+    t->after = (struct token_frame){{tokenizer_json_find(t, last)}, 1};
+    return OK;
+}
+
+static int make_qwen(struct tokenizer *t)
+{
+    t->word = text_word_qwen;
+    return text_normalizer_add(&t->normalizer, TEXT_STEP_COMPOSE);
+}
+
+/* Lines of "LEFT RIGHT", by rank; the first may say "#version: ...". */
+static int read_merges(struct tokenizer *t, char *text)
+{
+    int rank = 0, number = 0;
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next) *next++ = '\0';
+        line[strcspn(line, "\r")] = '\0';
+        bool is_version = number++ == 0 && strncmp(line, "#version", 8) == 0;
+        if (is_version || !*line) continue;
+        char *right = strchr(line, ' ');
+        if (!right) return fail(ERR_DATA, "%s:%d: LEFT RIGHT is expected", t->path, number);
+        int code = byte_bpe_add(&t->bpe, &t->words, rank++, line, (size_t)(right - line), right + 1,
+                                strlen(right + 1));
+        if (code < 0) return fail_within(code, "%s:%d", t->path, number);
+    }
+    return OK;
+}
+
+static int read_merges_file(struct tokenizer *t)
+{
+    uint8_t *text;
+    size_t bytes;
+    TRY(file_read(t->path, TOKENIZER_FILE_MOST, &text, &bytes));
+    int code = strlen((char *)text) == bytes
+                   ? read_merges(t, (char *)text)
+                   : fail(ERR_DATA, "%s: a zero byte, or damaged", t->path);
+    free(text);
+    return code;
+}
+
+/* vocab.json and merges.txt. Words that end with </w> are CLIP's. */
+static int read_vocab(struct tokenizer_files *files)
+{
+    static const char suffix[] = "</w>";
+    struct tokenizer *t = files->t;
+    const char *class = config_text(files, "tokenizer_class");
+    cJSON *root;
+    TRY(take_path(files, "vocab.json"));
+    TRY(json_file_read(&root, t->path, TOKENIZER_FILE_MOST));
+    int code = tokenizer_json_words(t, root);
+    cJSON_Delete(root);
+    TRY(code);
+    bool is_clip = vocabulary_find(&t->words, "a</w>", 5) >= 0;
+    if (class && strncmp(class, is_clip ? "CLIPTokenizer" : "Qwen2Tokenizer", is_clip ? 13 : 14))
+        return fail(ERR_DATA,
+                    "%s: tokenizer_class %.60s: vocab.json is read of CLIPTokenizer and "
+                    "Qwen2Tokenizer",
+                    files->config_path, class);
+    t->kind = TOKENIZER_BPE;
+    if (is_clip) strcpy(t->suffix, suffix);
+    code = byte_bpe_open(&t->bpe, &t->words, t->suffix);
     if (code < 0) return fail_within(code, "%s", t->path);
-    t->none = vocabulary_find(&t->words, none, strlen(none));
-    if (t->words.count < 1 || t->words.count > TEXT_MOST_LABELS || t->none < 0)
-        return fail(ERR_DATA, "%s: 1 to %d words are expected, one of them %s", t->path,
-                    TEXT_MOST_LABELS, none);
-    if (t->words.count < t->words.rows)
-        return fail(ERR_DATA, "%s: its words are not numbered from 0 on", t->path);
+    TRY(read_decoder(files,
+                     cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder")));
+    TRY(is_clip ? make_clip(files) : make_qwen(t));
+    TRY(take_path(files, "merges.txt"));
+    return read_merges_file(t);
+}
+
+/* <extra_id_N>, the last first, behind all pieces. */
+static int add_extra_ids(struct tokenizer_files *files)
+{
+    struct tokenizer *t = files->t;
+    char name[32];
+    int count = EXTRA_IDS, pieces = t->words.rows;
+    TRY(json_file_int(files->config, files->config_path, "extra_ids", 0, EXTRA_IDS_MOST, &count));
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "<extra_id_%d>", count - 1 - i);
+        if (vocabulary_find(&t->words, name, strlen(name)) >= 0) continue;
+        TRY(added_tokens_add(&t->added, name, pieces + i, false, true));
+    }
     return OK;
 }
 
-static int read_model(struct tokenizer *t, const cJSON *root)
+static int read_spiece(struct tokenizer_files *files)
 {
-    const cJSON *model = json_value(root, "model");
-    if (strcmp(type_of(model), "BPE") == 0) return read_bpe(t, model);
-    if (strcmp(type_of(model), "WordLevel") == 0) return read_labels(t, model);
-    return fail(ERR_DATA, "%s: a tokenizer of type %.40s; BPE and WordLevel are read", t->path,
-                *type_of(model) ? type_of(model) : "none");
-}
-
-/* ---- what happens to a text before ---- */
-
-static int read_normalizer(struct tokenizer *t, const cJSON *root)
-{
-    const cJSON *normalizer = json_value(root, "normalizer");
-    t->normalizer = NORMALIZE_NOTHING;
-    if (!normalizer) return OK;
-    if (strcmp(type_of(normalizer), "NFC") != 0)
-        return fail(ERR_DATA, "%s: a normalizer of type %.40s; NFC is computed here", t->path,
-                    type_of(normalizer));
-    t->normalizer = NORMALIZE_NFC;
+    struct tokenizer *t = files->t;
+    const cJSON *decoder = cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder");
+    const char *last = config_text(files, "eos_token");
+    if (!last) last = "</s>";
+    TRY(spiece_file_read(t));
+    TRY(decoder ? read_decoder(files, decoder) : add_extra_ids(files));
+    int id = tokenizer_json_find(t, last);
+    if (id < 0) return fail(ERR_DATA, "%s: the piece %.40s is missing", t->path, last);
+    t->after = (struct token_frame){{id}, 1};
     return OK;
 }
 
-/* Bytes to letters, and nothing else. */
-static int expect_byte_level(const cJSON *step, const char *path)
-{
-    bool prefix = true, regex = true;
-    if (strcmp(type_of(step), "ByteLevel") != 0)
-        return fail(ERR_DATA, "%s: a pre_tokenizer of type %.40s; ByteLevel is expected", path,
-                    *type_of(step) ? type_of(step) : "none");
-    TRY(json_file_bool(step, path, "add_prefix_space", &prefix));
-    TRY(json_file_bool(step, path, "use_regex", &regex));
-    if (prefix || regex)
-        return fail(ERR_DATA, "%s: ByteLevel with a blank before or a pattern of its own", path);
-    return OK;
-}
+/* ---- which files ---- */
 
-static int read_split(struct tokenizer *t, const cJSON *step)
+static int read_folder(struct tokenizer_files *files)
 {
-    const char *behavior = "",
-               *pattern = cJSON_GetStringValue(json_value(json_value(step, "pattern"), "Regex"));
-    bool invert = false;
-    TRY(json_file_string(step, t->path, "behavior", &behavior));
-    TRY(json_file_bool(step, t->path, "invert", &invert));
-    t->word = pattern ? text_word_of_pattern(pattern) : NULL;
-    if (strcmp(type_of(step), "Split") != 0 || !t->word || invert ||
-        strcmp(behavior, "Isolated") != 0)
-        return fail(ERR_DATA, "%s: its pre_tokenizer splits by another pattern than Qwen's",
-                    t->path);
-    return OK;
-}
-
-static int read_pre_tokenizer(struct tokenizer *t, const cJSON *root)
-{
-    const cJSON *pre = json_value(root, "pre_tokenizer"), *list = json_value(pre, "pretokenizers");
-    t->word = text_word_whole;
-    if (strcmp(type_of(pre), "Sequence") != 0) return expect_byte_level(pre, t->path);
-    if (cJSON_GetArraySize(list) != 2)
-        return fail(ERR_DATA, "%s: a pre_tokenizer of Split and ByteLevel is expected", t->path);
-    TRY(read_split(t, list->child));
-    return expect_byte_level(list->child->next, t->path);
-}
-
-/* ---- tokens that are cut out first ---- */
-
-static int read_added_token(struct tokenizer *t, const cJSON *item)
-{
-    const char *text = cJSON_GetStringValue(json_value(item, "content"));
-    static const char *const flags[] = {"normalized", "special", "single_word", "lstrip", "rstrip"};
-    bool set[sizeof flags / sizeof *flags] = {false};
-    int id = id_of(json_value(item, "id"));
-    if (!text || id < 0)
-        return fail(ERR_DATA, "%s: added_tokens: content and an id from 0 to %d are expected",
-                    t->path, VOCABULARY_MOST - 1);
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        TRY(json_file_bool(item, t->path, flags[i], &set[i]));
-    for (size_t i = 2; i < sizeof flags / sizeof *flags; i++)
-        if (set[i])
-            return fail(ERR_DATA, "%s: the added token %.60s: %s is not computed here", t->path,
-                        text, flags[i]);
-    int known = vocabulary_find(&t->words, text, strlen(text));
-    if (known >= 0 && known != id)
-        return fail(ERR_DATA, "%s: the added token %.60s is %d, in its vocabulary %d", t->path,
-                    text, id, known);
-    return added_tokens_add(&t->added, text, id, set[0], set[1]);
-}
-
-static int read_added_tokens(struct tokenizer *t, const cJSON *root)
-{
-    const cJSON *list = json_value(root, "added_tokens"), *item;
-    if (list && !cJSON_IsArray(list))
-        return fail(ERR_DATA, "%s: added_tokens: a list is expected", t->path);
-    cJSON_ArrayForEach(item, list) TRY(read_added_token(t, item));
+    struct tokenizer *t = files->t;
+    bool is_made = false;
+    if (file_exists_in(files->folder, "tokenizer.json")) {
+        TRY(take_path(files, "tokenizer.json"));
+        return tokenizer_json_read(t);
+    }
+    if (file_exists_in(files->folder, "vocab.json") &&
+        file_exists_in(files->folder, "merges.txt")) {
+        TRY(read_vocab(files));
+        is_made = true;
+    } else if (file_exists_in(files->folder, "spiece.model")) {
+        TRY(take_path(files, "spiece.model"));
+        TRY(read_spiece(files));
+        is_made = true;
+    }
+    if (!is_made)
+        return fail(ERR_INPUT,
+                    "%s: no tokenizer.json, no vocab.json with merges.txt and no spiece.model",
+                    files->folder);
     int code = added_tokens_sort(&t->added);
+    t->none = tokenizer_json_find(t, token_end);
     return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
-/* ---- the template of a conversation ---- */
+static bool is_spiece(const char *path)
+{
+    size_t bytes = strlen(path);
+    return bytes > 6 && strcmp(path + bytes - 6, ".model") == 0;
+}
+
+static int read_files(struct tokenizer_files *files, const char *path, bool is_folder)
+{
+    struct tokenizer *t = files->t;
+    if (file_exists(files->config_path))
+        TRY(json_file_read(&files->config, files->config_path, TOKENIZER_CONFIG_MOST));
+    if (is_folder) return read_folder(files);
+    t->path = string_format("%s", path);
+    if (!t->path) return ERR_SYSTEM;
+    if (!is_spiece(path)) return tokenizer_json_read(t);
+    TRY(read_spiece(files));
+    return added_tokens_sort(&t->added);
+}
+
+/* ---- what tokenizer_config.json says of any ---- */
 
 /* Of all templates these are told apart by what stands in them: that of Qwen3, which says nothing
  * before the first message, from that of Qwen2, which does. */
@@ -237,63 +243,51 @@ static enum token_chat chat_of_template(const char *template)
     return CHAT_QWEN;
 }
 
-/* tokenizer_config.json, else chat_template.jinja, in the folder of the tokenizer's file. */
-static int read_chat(struct tokenizer *t, const char *folder)
+/* The template of a conversation: there, else in chat_template.jinja. */
+static int read_chat(struct tokenizer_files *files)
 {
-    cJSON *config = NULL;
+    const char *template = NULL;
     uint8_t *text = NULL;
     size_t bytes;
-    char *path = path_join(folder, "tokenizer_config.json");
-    char *jinja = path_join(folder, "chat_template.jinja");
-    const char *template = NULL;
-    int code = path && jinja ? OK : ERR_SYSTEM;
-    if (code == OK && file_exists(path)) {
-        code = json_file_read(&config, path, TOKENIZER_CONFIG_MOST);
-        if (code == OK) code = json_file_string(config, path, "chat_template", &template);
-    }
-    if (code == OK && !template && file_exists(jinja)) {
-        code = file_read(jinja, TOKENIZER_CONFIG_MOST, &text, &bytes);
+    TRY(json_file_string(files->config, files->config_path, "chat_template", &template));
+    char *path = path_join(files->folder, "chat_template.jinja");
+    int code = path ? OK : ERR_SYSTEM;
+    if (code == OK && !template && file_exists(path)) {
+        code = file_read(path, TOKENIZER_CONFIG_MOST, &text, &bytes);
         template = (const char *)text;
     }
-    if (code == OK && template) t->chat = chat_of_template(template);
-    cJSON_Delete(config);
+    if (code == OK && template) files->t->chat = chat_of_template(template);
     free(text);
     free(path);
-    free(jinja);
     return code;
 }
 
-/* ---- the file ---- */
-
-static int tokenizer_parse(struct tokenizer *t, const cJSON *root)
+static int read_config(struct tokenizer_files *files)
 {
-    TRY(read_model(t, root));
-    if (t->kind == TOKENIZER_LABELS) return OK;
-    TRY(read_normalizer(t, root));
-    TRY(read_pre_tokenizer(t, root));
-    TRY(read_added_tokens(t, root));
-    const struct added_token *end = added_tokens_named(&t->added, token_end);
-    t->none = end ? end->id : vocabulary_find(&t->words, token_end, strlen(token_end));
-    /* Of words or of composed text: the letters alone */
-    if (t->kind == TOKENIZER_BYTES &&
-        (t->normalizer != NORMALIZE_NOTHING || t->word != text_word_whole))
-        t->kind = TOKENIZER_BPE;
-    return OK;
+    struct tokenizer *t = files->t;
+    const cJSON *most = cJSON_GetObjectItemCaseSensitive(files->config, "model_max_length");
+    const char *pad = config_text(files, "pad_token");
+    /* where nobody knows, transformers writes 1e30 */
+    if (cJSON_IsNumber(most) && most->valuedouble >= 1 && most->valuedouble <= TOKENIZER_FILE_MOST)
+        t->most = (int)most->valuedouble;
+    if (pad) t->pad = tokenizer_json_find(t, pad);
+    return read_chat(files);
 }
 
 int tokenizer_file_read(struct tokenizer *t, const char *path)
 {
-    cJSON *root = NULL;
     bool is_folder = file_is_dir(path);
     const char *slash = strrchr(path, '/');
     char *folder = is_folder ? string_format("%s", path)
                    : slash   ? string_format("%.*s", (int)(slash - path) + 1, path)
                              : string_format(".");
-    t->path = is_folder ? path_join(path, "tokenizer.json") : string_format("%s", path);
-    int code = folder && t->path ? json_file_read(&root, t->path, TOKENIZER_MOST) : ERR_SYSTEM;
-    if (code == OK) code = tokenizer_parse(t, root);
-    cJSON_Delete(root);
-    if (code == OK) code = read_chat(t, folder);
+    struct tokenizer_files files = {.t = t, .folder = folder};
+    files.config_path = folder ? path_join(folder, "tokenizer_config.json") : NULL;
+    int code = files.config_path ? OK : ERR_SYSTEM;
+    if (code == OK) code = read_files(&files, path, is_folder);
+    if (code == OK) code = read_config(&files);
+    cJSON_Delete(files.config);
+    free(files.config_path);
     free(folder);
     return code;
 }

@@ -1,12 +1,13 @@
-/* The files of a tokenizer. */
+/* The files of a tokenizer: which there are, and what stands beside them. */
 #ifndef IMGTRAIN_DIFFUSION_TEXT_TOKENIZER_FILE_H
 #define IMGTRAIN_DIFFUSION_TEXT_TOKENIZER_FILE_H
 
 #include "diffusion/text/token_model.h"
 
-/* Into a zeroed struct: a folder, or a tokenizer.json, with what stands beside it. ERR_INPUT where
- * there is none; ERR_DATA, naming the file, for one that this program does not compute. Whatever
- * has been read is to be freed in any case. */
-int tokenizer_file_read(struct tokenizer *tokenizer, const char *path);
+/* Into a model of no words: a folder, a tokenizer.json or a spiece.model, with the
+ * tokenizer_config.json beside it. Of a folder the first of tokenizer.json, vocab.json with
+ * merges.txt, spiece.model. ERR_INPUT where there is none; ERR_DATA, naming the file, for one that
+ * this program does not compute. */
+int tokenizer_file_read(struct tokenizer *t, const char *path);
 
 #endif
