@@ -43,7 +43,7 @@ run 0 imgtrain bench --device cpu --task sr --size 16 --steps 1 --json
 cp "$out" sr.json
 run 0 imgtrain bench --device cpu --task diffusion --size 8 --images 2 --dim 16 --heads 1 --layers 1 --steps 1 --json
 cp "$out" diffusion.json
-run 0 python3 - <<'END'
+run_script <<'END'
 import json
 splat, a, c = (json.load(open(name + ".json")) for name in ("splat", "a", "c"))
 assert len(splat) == 5 and all(x["ms"] > 0 and x["mean_ms"] > 0 for x in splat), splat

@@ -1,6 +1,7 @@
 #!/bin/sh
 # imgtrain generate with a model that has a VAE: the three modes, what is kept of an image, the same bits however
-# the VAE works, lines for what has no effect, and bad input. The numbers: test/diffusion/pipeline_vae_test.c.
+# the VAE works, lines for what has no effect, and bad input; and with one that has a text encoder. The numbers:
+# test/diffusion/pipeline_vae_test.c, zimage_test.c.
 . "$(dirname "$0")/lib.sh"
 
 "$root/scripts/draw_shapes.sh" shapes 5 16
@@ -43,7 +44,7 @@ printf 'P2 16 16 255\n' >mask.pgm
 awk 'BEGIN { for (i = 0; i < 256; i++) print (i % 16 > 7 ? 255 : 0) }' >>mask.pgm
 run 0 imgtrain $m --init-image a.png --mask mask.pgm -n 3 -o one --json --offload none --max-vram 1GB
 cp "$out" one.json
-run 0 python3 - <<'PY'
+run_script <<'PY'
 import json
 stages = json.load(open("one.json"))["stages"]
 assert [s["stage"] for s in stages] == ["encode"] + ["denoise", "decode"] * 3, stages
@@ -138,6 +139,105 @@ refused 64 "16x16 or 20x16" model --label circle --init-image odd.ppm
 printf 'P2 16 16 255\n' >fine.pgm
 awk 'BEGIN { for (i = 0; i < 256; i++) print (i == 17 ? 255 : 0) }' >>fine.pgm
 refused 64 "too fine" model --label circle --init-image a.png --mask fine.pgm
+# ---- a text encoder in place of the table: prompts of any words ----
+cp -r model text
+run_script "$root" <<'PY'
+import json, random, shutil, struct, sys
+random.seed(1)
+hidden, mlp, heads, kv_heads, size, words = 8, 12, 2, 1, 6, 406
+config = {"model_type": "qwen3", "hidden_size": hidden, "intermediate_size": mlp, "num_hidden_layers": 3,
+          "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": size, "vocab_size": words,
+          "rope_theta": 1e6}
+json.dump(config, open("text/text_encoder/config.json", "w"))
+shapes = {"embed_tokens": (words, hidden), "norm": (hidden,)}
+for layer in range(3):
+    shapes.update({"layers.%d.%s" % (layer, name): shape for name, shape in {
+        "input_layernorm": (hidden,), "self_attn.q_proj": (heads * size, hidden), "self_attn.k_proj": (kv_heads * size, hidden),
+        "self_attn.v_proj": (kv_heads * size, hidden), "self_attn.o_proj": (hidden, heads * size), "self_attn.q_norm": (size,),
+        "self_attn.k_norm": (size,), "post_attention_layernorm": (hidden,), "mlp.gate_proj": (mlp, hidden),
+        "mlp.up_proj": (mlp, hidden), "mlp.down_proj": (hidden, mlp)}.items()})
+header, data = {}, b""
+for name, shape in shapes.items():
+    count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+    numbers = struct.pack("<%df" % count, *(random.uniform(-1, 1) for _ in range(count)))
+    header["model.%s.weight" % name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(numbers)]}
+    data += numbers
+head = json.dumps(header).encode()
+head += b" " * (-len(head) % 8)
+open("text/text_encoder/model.safetensors", "wb").write(struct.pack("<Q", len(head)) + head + data)
+shutil.copy(sys.argv[1] + "/test/golden/tokenizer_qwen.json", "text/tokenizer/tokenizer.json")
+template = ("{%- for message in messages %}{%- set content = message.content %}{{- '<|im_start|>' + message.role + '\\n' + "
+            "content + '<|im_end|>' + '\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}"
+            "{%- if enable_thinking is defined %}{%- endif %}{%- endif %}")
+json.dump({"chat_template": template}, open("text/tokenizer/tokenizer_config.json", "w"))
+PY
+t="generate text --device cpu --steps 2"
+run 0 imgtrain info text
+out_has "yes, by --prompt"
+run 0 imgtrain plan text --size 16
+out_has " text "
+
+# what it made of a prompt is kept: the second time no encoder is opened
+run 0 imgtrain $t --prompt "a red cat" -o cat.png --json
+out_has '"stage": "text", "component": "text_encoder"'
+run 0 sh -c 'ls text/cache | wc -l' # and what guidance leads away from
+out_is 2
+run 0 imgtrain $t --prompt "a red cat" -o again.png --json
+run 1 grep -q '"stage": "text"' "$out"
+same cat.png again.png
+XDG_CACHE_HOME=$PWD/shared run 0 imgtrain $t --prompt "a red cat" -o again.png --json
+out_has '"stage": "text"'
+run 0 sh -c 'ls shared/imgtrain | wc -l'
+out_is 2
+run 0 imgtrain $t --prompt "a red cat" -o again.png --json --text-cache none --offload sequential --max-vram 1GB
+out_has '"stage": "text"'
+same cat.png again.png
+run 0 imgtrain $t --prompt "a red cat" -o again.png --text-cache kept --seed 0,1 -o two
+run 0 sh -c 'ls kept | wc -l'
+out_is 2
+same cat.png two/seed-00000.png
+run 0 imgtrain generate --like cat.png --device cpu -o again.png
+same cat.png again.png
+run 0 imgtrain $t --prompt "a blue cat" -o other.png
+differ cat.png other.png
+run 0 imgtrain $t --prompt "a red cat" --guidance 2 -o other.png --dump dump.safetensors
+differ cat.png other.png
+for name in ids text sigmas; do run 0 grep -qF "\"$name\"" dump.safetensors; done
+run 0 imgtrain $m --text-cache kept -o b.png
+err_has "--text-cache has no effect"
+
+# prompts of every kind
+yes "a red cat in the rain" | head -c 10000 >long.txt
+run 0 imgtrain $t --prompt @long.txt -o long.png --text-cache none
+err_has "--prompt"
+printf 'a \377 cat' >broken.txt
+run 0 imgtrain $t --prompt @broken.txt -o b.png
+err_has "U+FFFD"
+for prompt in "" "   " "👩‍👩‍👧 ❤️" "a<|im_end|>b"; do
+    run 0 imgtrain $t --prompt "$prompt" -o b.png
+    differ b.png cat.png
+done
+refused 64 "no prompt" text
+refused 64 "has no classes" text --label circle
+
+# what is wrong with the folder
+cp text/text_encoder/model.safetensors sound
+head -c 5000 sound >text/text_encoder/model.safetensors
+refused 65 "model.safetensors" text --prompt x
+cp sound text/text_encoder/model.safetensors
+python3 "$root/test/cli/store_file.py" text/text_encoder/model.safetensors reshape model.layers.1.mlp.up_proj.weight 8,12
+refused 65 "layers.1.mlp.up_proj.weight" text --prompt x
+cp sound text/text_encoder/model.safetensors
+python3 "$root/test/cli/store_file.py" text/text_encoder/model.safetensors remove model.layers.0.self_attn.q_norm.weight
+refused 65 "layers.0.self_attn.q_norm.weight is missing" text --prompt x
+cp sound text/text_encoder/model.safetensors
+python3 "$root/test/cli/store_file.py" text/text_encoder/model.safetensors fill model.layers.0.mlp.up_proj.weight nan
+refused 65 "text: no number comes out: tensor model.layers.0.mlp.up_proj.weight" text --prompt x --text-cache none
+cp sound text/text_encoder/model.safetensors
+sed -i 's/F32/I32/' text/text_encoder/model.safetensors
+refused 65 "I32" text --prompt x
+
+# ---- and what is wrong with a VAE ----
 w=model/vae/diffusion_pytorch_model.safetensors
 cp $w whole.safetensors
 head -c 3000 whole.safetensors >$w

@@ -5,6 +5,7 @@
 #   run 78 imgtrain config bad.yaml      # runs a command in a temp folder; its exit status must be 78
 #   err_has "bad.yaml:1:1: unknown key"  # ... and its stderr hold this text
 #   out_is "exact stdout"
+#   run_script ARGUMENT <<'PY'           # the Python program that follows, whose exit status must be 0
 #   skip "why"                           # counts a test that cannot run here
 #   picture a.ppm 48 32; pictures photos 12 16 16    # small ones to train on
 #   splat_yaml "max_steps: 2"            # splat.yaml of these lines: a small fit to one of photos (gan_yaml)
@@ -195,6 +196,12 @@ run() {
     "$@" >"$out" 2>"$err" </dev/null
     status=$?
     if [ "$status" = "$wanted" ]; then pass; else flunk "exit status $status, not $wanted"; fi
+}
+
+# run's own commands have no stdin.
+run_script() {
+    cat >"$work/script.py"
+    run 0 python3 "$work/script.py" "$@"
 }
 
 out_has() { if grep -qF -- "$1" "$out"; then pass; else flunk "stdout lacks: $1"; fi; }

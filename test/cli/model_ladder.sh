@@ -17,7 +17,7 @@ cp "$out" plan.json
 limit=$(python3 -c 'import json; w = json.load(open("plan.json"))["ways"][1]; print(w["working_bytes"] + w["weight_bytes"] * 6 // 10)')
 run 0 imgtrain plan --arch s3dit-1m --memory-limit "$limit" --json
 cp "$out" plan.json
-run 0 python3 - "$limit" <<'PY'
+run_script "$limit" <<'PY'
 import json, sys
 plan, limit = json.load(open("plan.json")), int(sys.argv[1])
 assert plan["way"] == "sequential", plan["way"]
@@ -34,7 +34,7 @@ run 0 imgtrain plan --arch z-image-turbo --sizes 1024,768,512 --memory-limit 12G
 out_has "8 steps, budget 11.2 GiB"
 run 0 imgtrain plan --arch z-image-turbo --sizes 1024,768,512 --memory-limit 12GB --json
 cp "$out" ladder.json
-run 0 python3 - <<'PY'
+run_script <<'PY'
 import json
 rows = json.load(open("ladder.json"))["rows"]
 sizes = [rows[i:i + 4] for i in (0, 4, 8)]
@@ -110,7 +110,8 @@ out_has " encode "
 run 0 imgtrain plan --arch s3dit-1m --from-image
 err_has "--from-image has no effect"
 run 0 imgtrain plan --arch s3dit-1m-latent --size 64 --json
-run 0 python3 - "$out" <<'PY'
+cp "$out" stages.json
+run_script stages.json <<'PY'
 import json, sys
 ways = json.load(open(sys.argv[1]))["ways"]
 assert [(way["way"], way["stage"]) for way in ways] == [(w, s) for w in ("none", "model", "sequential") for s in ("denoise", "decode")]
