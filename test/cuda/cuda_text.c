@@ -1,6 +1,8 @@
-/* The text encoder on CUDA beside the CPU, in whatever order the queues and blocks get on. */
+/* The text encoder on CUDA beside the CPU, in whatever order the queues and blocks get on; and in
+ * its place before a denoiser, with all ways to place the weights. */
+#include "diffusion/pipeline/pipeline.h"
 #include "test/cuda/cuda_ops.h"
-#include "test/diffusion/qwen3_fixture.h"
+#include "test/diffusion/tiny_zimage.h"
 
 Suite *cuda_text_suite(void);
 
@@ -45,6 +47,84 @@ START_TEST(features_are_those_of_the_cpu)
 }
 END_TEST
 
+/* ---- from a prompt to an image ---- */
+
+enum { ZIMAGE_SIDE = 16, ZIMAGE_FLOATS = 3 * ZIMAGE_SIDE * ZIMAGE_SIDE };
+
+/* The most that a stage took. */
+static size_t zimage_make(struct device *device, const struct model_folder *model,
+                          const struct placement_options *options, float *image)
+{
+    struct pipeline_request request = {.width = ZIMAGE_SIDE,
+                                       .height = ZIMAGE_SIDE,
+                                       .steps = 1,
+                                       .row_count = 5,
+                                       .without_count = 1,
+                                       .guidance = 1,
+                                       .noise = NOISE_PHILOX,
+                                       .at_once = 1};
+    const struct pipeline_watch watch = {.tensor = NULL};
+    const uint64_t seed = 5;
+    struct pipeline *pipeline;
+    float sigmas[SIGMAS_MOST_STEPS + 1];
+    size_t most = 0;
+    int first;
+    qwen3_prompt(5, request.rows);
+    MUST(pipeline_open(&pipeline, model, device, options, PIPELINE_AS_STORED));
+    MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
+    MUST(pipeline_run(pipeline, &seed, 1, &image, &watch));
+    const struct placement *placement = pipeline_placement(pipeline);
+    ck_assert_int_eq(placement_report_count(placement), 3);
+    ck_assert_str_eq(placement_report_at(placement, 0)->component, "text_encoder");
+    for (int i = 0; i < 3; i++) {
+        const struct placement_report *r = placement_report_at(placement, i);
+        ck_assert_uint_eq(r->device_bytes, r->predicted.device_bytes);
+        ck_assert_uint_eq(r->host_bytes, r->predicted.host_bytes);
+        ck_assert_int_eq(r->copies, r->predicted.copies);
+        ck_assert_uint_eq(r->copied_bytes, r->predicted.copied_bytes);
+        if (options->way != PLACEMENT_NONE) ck_assert_uint_eq(r->predicted.kept_bytes, 0);
+        if (r->device_bytes > most) most = r->device_bytes;
+    }
+    pipeline_close(pipeline);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->host_bytes, 0);
+    return most;
+}
+
+START_TEST(every_way_makes_one_image_on_cuda)
+{
+    static float expected[ZIMAGE_FLOATS], first[ZIMAGE_FLOATS], image[ZIMAGE_FLOATS];
+    static const struct zimage_files files = {.type = TENSOR_BF16, .shards = 1};
+    struct placement_options options = {.way = PLACEMENT_NONE, .prefetch = true};
+    struct model_folder model;
+    struct device *device;
+    set_up();
+    zimage_write(in_folder("m"), &files);
+    MUST(model_folder_open(&model, in_folder("m")));
+    MUST(device_open_cpu(&device, 1));
+    zimage_make(device, &model, &options, expected);
+    device_close(device);
+    MUST(cuda_open(&device));
+    size_t most = zimage_make(device, &model, &options, first);
+    for (int i = 0; i < ZIMAGE_FLOATS; i++)
+        ck_assert_msg(!(fabsf(first[i] - expected[i]) > 1e-3F), "%g, on the CPU %g",
+                      (double)first[i], (double)expected[i]);
+    for (int way = PLACEMENT_MODEL; way <= PLACEMENT_SEQUENTIAL; way++) {
+        options.way = (enum placement_way)way;
+        options.budget = way == PLACEMENT_SEQUENTIAL ? (int64_t)(most - most / 12) : 0;
+        emu_stream_order((unsigned)way % (unsigned)stream_orders);
+        size_t less = zimage_make(device, &model, &options, image);
+        ck_assert_uint_lt(less, most);
+        ck_assert_mem_eq(image, first, sizeof image);
+        most = less;
+    }
+    emu_stream_order(0);
+    device_close(device);
+    model_folder_close(&model);
+    folder_remove();
+}
+END_TEST
+
 Suite *cuda_text_suite(void)
 {
     Suite *suite = suite_create("cuda_text");
@@ -52,6 +132,7 @@ Suite *cuda_text_suite(void)
     TCase *tests = tcase_create("text");
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, features_are_those_of_the_cpu, 0, 2);
+    tcase_add_test(tests, every_way_makes_one_image_on_cuda);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -110,18 +110,18 @@ static int text_check_finite(const struct pipeline *p, const float *features, si
 /* Features of the table or of the cache; else they stay NULL. */
 static int prompt_look_up(struct pipeline *p, struct pipeline_prompt *prompt)
 {
-    const struct text_how how = text_how_of(p);
-    const struct feature_key key = key_of(p, prompt, &how);
     if (has_text_encoder(p) && !p->text_cache) return OK;
     prompt->features = malloc(prompt_floats(p, prompt) * sizeof *prompt->features);
     if (!prompt->features) return fail(ERR_SYSTEM, "out of memory");
     if (!has_text_encoder(p)) {
         gather_rows(p, prompt, prompt->features);
-        TRY(text_check_finite(p, prompt->features, prompt_floats(p, prompt)));
-    } else if (!feature_cache_find(p->text_cache, &key, prompt->features)) {
-        free(prompt->features);
-        prompt->features = NULL;
+        return text_check_finite(p, prompt->features, prompt_floats(p, prompt));
     }
+    const struct text_how how = text_how_of(p);
+    const struct feature_key key = key_of(p, prompt, &how);
+    if (feature_cache_find(p->text_cache, &key, prompt->features)) return OK;
+    free(prompt->features);
+    prompt->features = NULL;
     return OK;
 }
 
@@ -143,6 +143,7 @@ static int prompt_set(struct pipeline *p, struct pipeline_prompt *prompt, const 
 int pipeline_prepare_text(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
+    if (has_text_encoder(p)) TRY(token_check_device(p->device));
     free(p->text_cache);
     p->text_cache = r->text_cache ? string_format("%s", r->text_cache) : NULL;
     if (r->text_cache && !p->text_cache) return ERR_SYSTEM;
