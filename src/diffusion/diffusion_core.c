@@ -282,8 +282,8 @@ int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
     size_t image = diffusion_image_floats(&core->design);
     s3dit_time_features(&core->design.dit, host->samples.time, n, host->time);
     if (core->ahead) {
-        TRY(device_send(device, core->inputs.memory, host->memory,
-                        core_inputs_layout(core, NULL, NULL)));
+        TRY(device_upload(device, core->inputs.memory, host->memory,
+                          core_inputs_layout(core, NULL, NULL)));
     }
     const float *average;
     TRY(trained_net_reach_average(&core->net, device, core->stepper.staging != NULL, &average));
@@ -294,6 +294,8 @@ int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
                                         .condition = core->inputs.samples.condition,
                                         .length = host->samples.length,
                                         .stop_requested = core->stop_requested};
-    TRY(diffusion_network_forward(&core->network, &pass, core->out));
+    int code = diffusion_network_forward(&core->network, &pass, core->out);
+    if (code == ERR_STOPPED) TRY(device->synchronize(device)); /* the inputs may be written again */
+    TRY(code);
     return device_fetch(device, out, core->out, (size_t)n * image * sizeof(float));
 }

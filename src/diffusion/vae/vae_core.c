@@ -377,9 +377,9 @@ int vae_core_try(struct vae_core *core, int n, float *moments, float *images)
     struct vae_inputs *host = &core->host[core->stepper.turn];
     int last = core->net.net.layer_count - 1;
     memset(host->noise, 0, (size_t)n * vae_noise_floats(core) * sizeof(float));
-    if (core->ahead)
-        TRY(device_send(device, core->inputs.memory, host->memory,
-                        vae_inputs_layout(core, NULL, NULL)));
+    if (core->ahead) /* what comes down is waited for: by then this has gone up */
+        TRY(device_upload(device, core->inputs.memory, host->memory,
+                          vae_inputs_layout(core, NULL, NULL)));
     TRY(trained_net_reach_average(&core->net, device, core->stepper.staging != NULL,
                                   &pass->parameters));
     pass->n = n;
