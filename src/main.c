@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"sample", cmd_sample, "make images with a trained generator"},
     {"project", cmd_project, "find the latents that draw given images"},
     {"generate", cmd_generate, "make images with a diffusion model"},
+    {"tokenize", cmd_tokenize, "the tokens that a text encoder is shown of a text"},
     {"upscale", cmd_upscale, "enlarge images with a trained network"},
     {"serve", cmd_serve, "answer over HTTP with models"},
     {"degrade", cmd_degrade, "write the patches that a training would make worse by itself"},

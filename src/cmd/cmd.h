@@ -27,6 +27,7 @@ int cmd_sample(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_upscale(int argc, char **argv);
 int cmd_degrade(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 /* What main does first of all for it: a batch system's signal may come while a run still loads. */
 void cmd_train_listen(void);

@@ -256,6 +256,11 @@ static int expect_chat(const struct tokenizer *t)
     return OK;
 }
 
+bool tokenizer_has_chat(const struct tokenizer *tokenizer)
+{
+    return tokenizer->chat == CHAT_QWEN || tokenizer->chat == CHAT_PLAIN;
+}
+
 int tokenizer_encode_chat(const struct tokenizer *tokenizer, struct tokens *tokens,
                           const char *text, size_t bytes, int most)
 {

@@ -18,6 +18,8 @@ void tokenizer_close(struct tokenizer *tokenizer); /* accepts NULL */
 enum tokenizer_kind tokenizer_kind_of(const struct tokenizer *tokenizer);
 /* Whether texts are names of classes; else they may say anything. */
 bool tokenizer_has_labels(const struct tokenizer *tokenizer);
+/* Whether tokenizer_encode_chat can write it as a conversation. */
+bool tokenizer_has_chat(const struct tokenizer *tokenizer);
 /* The id that says nothing: of no class, "<|endoftext|>"; -1: there is none. */
 int tokenizer_none(const struct tokenizer *tokenizer);
 /* The id that fills up a row of ids; -1: there is none. */
