@@ -11,7 +11,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 archive=$2 small=${SMALL:-}
-cc='' compile='' link_flags='' libraries='' test_libraries='' check_library='' device_objects='' host_objects='' test_objects='' main_object='' test_main_object=''
+cc='' compile='' link_flags='' libraries='' test_libraries='' check_library='' device_objects='' host_objects='' test_objects='' main_object='' test_main_object='' test_flags=''
 # shellcheck disable=SC1090  # the file is made by make
 . "./$build/kit.settings"
 kit=$(mktemp -d)
@@ -75,7 +75,7 @@ cp scripts/gpu_mend.sh "$to/mend.sh"
 chmod +x "$to/mend.sh"
 [ -n "$small" ] || test_libraries=''
 printf "%s='%s'\n" cc "$cc" compile "$compile" link_flags "$link_flags" libraries "$libraries" \
-    test_libraries "$test_libraries" >"$to/mend.settings"
+    test_flags "$test_flags" test_libraries "$test_libraries" >"$to/mend.settings"
 find src cuda ${small:+test} -name '*.h' -o -name '*.cu' | tar -cf - -T - | tar -C "$to" -xf -
 for object in $device_objects; do
     name=objects/cuda/${object#*/cuda/}

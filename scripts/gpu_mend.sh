@@ -17,7 +17,7 @@ for program in imgtrain imgtrain-test gpu-bench; do
     rm -f $program.new
     # shellcheck disable=SC2046,SC2086
     $cc $link_flags objects/main/$program.o $([ $program = imgtrain-test ] && echo objects/test.a) \
-        $(find objects/cuda -name '*.o' | sort) objects/host.a lib/*.a lib/*.so* $([ $program = imgtrain-test ] && echo $test_libraries) -L"${CUDA:-/usr/local/cuda}/lib64" $libraries -o $program.new &
+        $(find objects/cuda -name '*.o' | sort) objects/host.a lib/*.a lib/*.so* $([ $program = imgtrain-test ] && echo $test_flags $test_libraries) -L"${CUDA:-/usr/local/cuda}/lib64" $libraries -o $program.new &
 done
 wait
 for program in imgtrain imgtrain-test gpu-bench; do mv $program.new $program; done

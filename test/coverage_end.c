@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 void __gcov_dump(void);
+void __gcov_reset(void);
 _Noreturn void __real__exit(int status);
 int __real_raise(int number);
 
@@ -35,6 +36,7 @@ _Noreturn void __wrap__exit(int status)
 int __wrap_raise(int number)
 {
     if (number != SIGSTOP) dump();
+    __gcov_reset(); /* or nothing is written again where the signal ends nothing */
     return __real_raise(number);
 }
 

@@ -102,7 +102,7 @@ $(B)/kit.settings: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench $(B)/gpu-draw
 	    libraries '$(filter-out -L% $(KIT_LIBS),$(LDLIBS))' test_libraries '$(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) -lsubunit' \
 	    check_library '$(shell $(CC) -print-file-name=libcheck_pic.a)' device_objects '$(KIT_DEVICE)' \
 	    host_objects '$(filter-out $(KIT_DEVICE),$(LIB_OBJ))' test_objects '$(filter-out $(TEST_MAIN),$(TEST_OBJ))' \
-	    main_object '$(MAIN_OBJ)' test_main_object '$(TEST_MAIN)' >$@
+	    main_object '$(MAIN_OBJ)' test_main_object '$(TEST_MAIN)' test_flags '$(FAILING_FLAGS)' >$@
 
 print-nvcc:
 	@echo $(NVCC)

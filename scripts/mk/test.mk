@@ -4,7 +4,7 @@
 TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/cpu_bench/% test/torture/%,$(wildcard test/*/*.c)))
 FUZZ_SRC := $(sort $(wildcard test/fuzz/fuzz_*.c))
 TEST_MAIN := $(COMMON)/test/main.o
-TEST_OBJ := $(call object_of,$(TEST_SRC)) $(TEST_MAIN) $(call object_of,$(FUZZ_SRC)) $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
+TEST_OBJ := $(call object_of,$(TEST_SRC)) $(TEST_MAIN) $(COMMON)/test/failing_calls.o $(call object_of,$(FUZZ_SRC)) $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
 $(COMMON)/gen/suites.h: FORCE
@@ -18,6 +18,11 @@ $(COMMON)/gen/fuzz_targets.h: FORCE
 $(foreach folder,$(COMMON) $(B),$(eval $(folder)/test/fuzz/fuzz_%.o: \
     CPPFLAGS += -DLLVMFuzzerTestOneInput=$$(notdir $$*)_take -DLLVMFuzzerCustomMutator=$$(notdir $$*)_mutate))
 
+# What tests let fail (test/failing_calls.h).
+FAILING_CALLS := malloc calloc realloc strdup vasprintf fopencookie mmap stat lstat fstat fstatat read pread write pwrite lseek \
+    ftruncate posix_fallocate fsync flock madvise rename linkat unlink unlinkat mkdir fdopendir readdir open close getrandom
+FAILING_FLAGS := $(FAILING_CALLS:%=-Wl$(comma)--wrap=%)
+
 define test_rule
 $(1)/test/%.o: test/%.c | $(GEN) $(COMMON)/gen/suites.h $(COMMON)/gen/fuzz_targets.h
 	@mkdir -p $$(@D)
@@ -30,7 +35,7 @@ $(TEST_MAIN): $(COMMON)/gen/suites.h
 
 $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B)/fake_cudnn.so)
 	@echo "link $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) $(CHECK_FLAGS)
+	@$(CC) $(CFLAGS) $(LDFLAGS) $(FAILING_FLAGS) $^ -o $@ $(LDLIBS) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) $(CHECK_FLAGS)
 
 test-slow: imgtrain $(B)/imgtrain-test # the long forms of some tests: many minutes
 	@TEST_SLOW=1 test/run.sh $(B) gan_learns gan_schemes

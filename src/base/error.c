@@ -21,7 +21,9 @@ int fail(int code, const char *format, ...)
 }
 
 /* An errno that names a fault of the system outweighs the caller's code: a file that cannot be
- * opened now is never taken for one that is missing or damaged. */
+ * opened now is never taken for one that is missing or damaged. Any other errno may be such a fault
+ * of a file system of its own kind (EKEYEXPIRED), too: only those that say so make a file a missing
+ * one. */
 static int code_of_errno(int code, int number)
 {
     if (code == ERR_DEVICE_MEMORY) return code;
@@ -61,7 +63,11 @@ static int code_of_errno(int code, int number)
     case EBADMSG:
     case EUCLEAN:
     case EHWPOISON: return ERR_IO;
-    default: return code;
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG: return code;
+    default: return code == ERR_INPUT ? ERR_IO : code;
     }
 }
 

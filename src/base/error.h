@@ -25,7 +25,8 @@ int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3))
 
 /* Like fail() with ": strerror(errno)" appended. Where errno tells more than `code`, it decides:
  * ERR_ACCESS for EACCES, EPERM and EROFS; ERR_SYSTEM for ENOMEM, EMFILE and ENFILE; ERR_IO for a
- * disk or a network that fails or is full. (ERR_DEVICE_MEMORY stays.) */
+ * disk or a network that fails or is full, and in the place of ERR_INPUT for any errno that does
+ * not say that something is missing. (ERR_DEVICE_MEMORY stays.) */
 int fail_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "PREFIX: " before the message that is already set, and returns `code`. */

@@ -23,7 +23,7 @@ struct folder_request {
 
 /* Makes the folder (or enters it, when it is to be resumed or empty), locks it and opens log.txt.
  * ERR_OUTPUT when it exists and is not to be resumed, is no run folder, or another process is in
- * it; ERR_ACCESS. Nothing is left behind on failure but a new empty folder. */
+ * it; ERR_ACCESS. A failure may leave a new folder that can be resumed, and nothing else. */
 int folder_open(struct folder *folder, const struct folder_request *request);
 
 /* Whether `path` is a folder with nothing in it but what a file system or Git puts there: as good

@@ -26,6 +26,15 @@ static atomic_bool unsaved_work;
 static _Atomic double deadline; /* 0 = none */
 static sem_t request;           /* posted when one of them changes */
 
+static const struct {
+    int number;
+    const char *name;
+} stops[] = {{SIGTERM, "SIGTERM"},
+             {SIGUSR1, "SIGUSR1"},
+             {SIGHUP, "SIGHUP"},
+             {SIGXCPU, "SIGXCPU"},
+             {SIGINT, "SIGINT"}};
+
 static void on_stop(int number)
 {
     if (number == SIGINT && atomic_load(&stop_signal) == SIGINT) {
@@ -44,8 +53,9 @@ static void on_save(int number)
 
 static bool is_ignored(int number)
 {
-    struct sigaction action;
-    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(number, NULL, &action);
+    return action.sa_handler == SIG_IGN;
 }
 
 /* A shell without job control starts background commands with SIGINT and SIGQUIT ignored, which is
@@ -94,8 +104,9 @@ static void say_left(void)
                          "much work perhaps; nothing was unsaved\n",
                          signals_stop_reason());
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) return;
-    if (write(STDERR_FILENO, line, (size_t)bytes) < 0) return; /* nobody to tell */
+    poll(&out, 1, 0);
+    ssize_t told = out.revents & POLLOUT ? write(STDERR_FILENO, line, (size_t)bytes) : 0;
+    (void)told; /* there may be nobody to tell */
 }
 
 static void *signals_watch(void *unused)
@@ -124,9 +135,8 @@ void signals_install(void)
     if (installed == getpid()) return;
     installed = getpid();
     sem_init(&request, 0, 0);
-    static const int stops[] = {SIGTERM, SIGUSR1, SIGHUP, SIGXCPU, SIGINT};
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
-        set_handler(stops[i], on_stop);
+        set_handler(stops[i].number, on_stop);
     set_handler(SIGUSR2, on_save);
     set_handler(SIGPIPE, SIG_IGN);
     set_handler(SIGXFSZ, SIG_IGN);
@@ -153,15 +163,11 @@ bool signals_stop_requested(void)
 
 const char *signals_stop_reason(void)
 {
-    switch (atomic_load(&stop_signal)) {
-    case 0: return signals_stop_requested() ? "time limit" : NULL;
-    case SIGTERM: return "SIGTERM";
-    case SIGINT: return "SIGINT";
-    case SIGUSR1: return "SIGUSR1";
-    case SIGHUP: return "SIGHUP";
-    case SIGXCPU: return "SIGXCPU";
-    default: return "signal";
-    }
+    int number = atomic_load(&stop_signal), i = 0;
+    if (number == 0) return signals_stop_requested() ? "time limit" : NULL;
+    while (stops[i].number != number) /* on_stop hears no others */
+        i++;
+    return stops[i].name;
 }
 
 bool signals_take_save(void)

@@ -89,8 +89,10 @@ static int walk_steps(const char *run_dir,
     if (!folder) return ERR_SYSTEM;
     TRY_CLEANUP(file_check_own_folder(folder));
     dir = file_open_folder(folder, false);
-    if (!dir && errno != ENOENT && errno != ENOTDIR)
-        TRY_CLEANUP(fail_errno(ERR_IO, "open %s", folder));
+    if (!dir && errno != ENOENT && errno != ENOTDIR) {
+        code = fail_errno(ERR_IO, "open %s", folder);
+        goto cleanup;
+    }
     const char *name, *rest;
     while (dir && (more = file_next_name(dir, folder, &name)) > 0) {
         int64_t step = step_of_name(name, &rest);
@@ -170,10 +172,11 @@ static int set_aside(const char *run_dir, int64_t step)
         struct stat info;
         bool taken = name && i < TRIES && lstat(name, &info) == 0;
         if (name && !taken) {
-            code = retry_rename(path, name) == 0 || errno == ENOENT
-                       ? OK
-                       : fail_errno(ERR_IO, "rename %s to %s", path, name);
-            if (code == OK) log_warning("%s is kept as %s", path, name);
+            code = OK;
+            if (retry_rename(path, name) != 0 && errno != ENOENT)
+                code = fail_errno(ERR_IO, "rename %s to %s", path, name);
+            else
+                log_warning("%s is kept as %s", path, name);
         }
         free(name);
         if (!taken) break;
@@ -315,11 +318,10 @@ int checkpoint_open(const char *path, struct store_file **file)
         char *model = path_join(path, "model.safetensors");
         if (!model) return ERR_SYSTEM;
         int64_t step;
-        int code =
-            file_exists(model) ? store_open_own(file, model) : checkpoint_latest(path, file, &step);
+        int code = store_open_own(file, model);
         free(model);
-        if (code == ERR_INPUT && !*file)
-            return fail(code, "%s: no model and no checkpoint there", path);
+        if (code == ERR_INPUT) code = checkpoint_latest(path, file, &step);
+        if (code == ERR_INPUT) return fail(code, "%s: no model and no checkpoint there", path);
         TRY(code);
     }
     int code = checkpoint_expect(*file, NULL, NULL);
@@ -330,18 +332,21 @@ int checkpoint_open(const char *path, struct store_file **file)
     return code;
 }
 
+/* wanted: NULL for any. */
+static int expect_metadata(const struct store_file *file, const char *key, const char *wanted)
+{
+    const char *has = store_get(file, key);
+    if (!wanted || (has && strcmp(has, wanted) == 0)) return OK;
+    return fail(ERR_DATA, "%s: %s is %s, expected %s", store_path(file), key, has ? has : "missing",
+                wanted);
+}
+
 int checkpoint_expect(const struct store_file *file, const char *task, const char *kind)
 {
-    const char *format = store_get(file, "format"), *has_task = store_get(file, "task");
-    const char *has_kind = store_get(file, "kind"), *path = store_path(file);
+    const char *format = store_get(file, "format");
     if (!format || strcmp(format, "imgtrain") != 0)
         return fail(ERR_DATA, "%s: no file of this program (metadata has no format: imgtrain)",
-                    path);
-    if (task && (!has_task || strcmp(has_task, task) != 0))
-        return fail(ERR_DATA, "%s: task is %s, expected %s", path, has_task ? has_task : "missing",
-                    task);
-    if (kind && (!has_kind || strcmp(has_kind, kind) != 0))
-        return fail(ERR_DATA, "%s: kind is %s, expected %s", path, has_kind ? has_kind : "missing",
-                    kind);
-    return OK;
+                    store_path(file));
+    TRY(expect_metadata(file, "task", task));
+    return expect_metadata(file, "kind", kind);
 }

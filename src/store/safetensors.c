@@ -263,7 +263,10 @@ static int open_file(struct store_file **out, const char *path, enum store_openi
     *out = NULL;
     int code = OK;
     struct store_file *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = strdup(path))) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    if (!file || !(file->path = strdup(path))) {
+        code = fail(ERR_SYSTEM, "out of memory");
+        goto cleanup;
+    }
     TRY_CLEANUP(map_file(file, path, how));
     TRY_CLEANUP(store_read_header(file));
     TRY_CLEANUP(check_header_crc(file));
@@ -374,13 +377,15 @@ const struct store_tensor *store_find(const struct store_file *file, const char 
     return found ? &(*found)->tensor : NULL;
 }
 
+enum { SHAPE_BYTES = sizeof "[]" + TENSOR_MAX_DIMS * sizeof ", -9223372036854775808" };
+
 /* "[3, 4]" */
-static void shape_text(int dims, const int64_t *shape, char *text, size_t room)
+static void shape_text(int dims, const int64_t *shape, char text[SHAPE_BYTES])
 {
-    size_t used = (size_t)snprintf(text, room, "[");
-    for (int i = 0; i < dims && used < room; i++)
-        used += (size_t)snprintf(text + used, room - used, "%s%" PRId64, i ? ", " : "", shape[i]);
-    if (used < room) snprintf(text + used, room - used, "]");
+    int used = sprintf(text, "[");
+    for (int i = 0; i < dims; i++)
+        used += sprintf(text + used, "%s%" PRId64, i ? ", " : "", shape[i]);
+    strcpy(text + used, "]");
 }
 
 static bool is_half(const struct store_tensor *tensor)
@@ -398,9 +403,9 @@ static int expect_tensor(const struct store_file *file, const char *name, int di
     for (int i = 0; same && i < dims; i++)
         same = tensor->shape[i] == shape[i];
     if (!same) {
-        char has[192], wants[192];
-        shape_text(tensor->dims, tensor->shape, has, sizeof has);
-        shape_text(dims, shape, wants, sizeof wants);
+        char has[SHAPE_BYTES], wants[SHAPE_BYTES];
+        shape_text(tensor->dims, tensor->shape, has);
+        shape_text(dims, shape, wants);
         return fail(ERR_DATA, "%s: tensor %s is %s %s, expected F32 %s", file->path, name,
                     tensor_type_name(tensor->type), has, wants);
     }

@@ -184,14 +184,17 @@ START_TEST(codes_of_errno)
 {
     static const struct {
         int number, code;
-    } cases[] = {{EIO, ERR_IO},        {ESTALE, ERR_IO},     {ENOSPC, ERR_IO},
-                 {EDQUOT, ERR_IO},     {EMFILE, ERR_SYSTEM}, {ENFILE, ERR_SYSTEM},
-                 {ENOMEM, ERR_SYSTEM}, {EACCES, ERR_ACCESS}, {EROFS, ERR_ACCESS},
-                 {ENOENT, ERR_INPUT},  {ENOTDIR, ERR_INPUT}};
+    } cases[] = {{EIO, ERR_IO},         {ESTALE, ERR_IO},     {ENOSPC, ERR_IO},
+                 {EDQUOT, ERR_IO},      {EMFILE, ERR_SYSTEM}, {ENFILE, ERR_SYSTEM},
+                 {ENOMEM, ERR_SYSTEM},  {EACCES, ERR_ACCESS}, {EROFS, ERR_ACCESS},
+                 {ENOENT, ERR_INPUT},   {ENOTDIR, ERR_INPUT}, {ELOOP, ERR_INPUT},
+                 {EKEYEXPIRED, ERR_IO}, {EINVAL, ERR_IO}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         errno = cases[i].number;
         ck_assert_int_eq(fail_errno(ERR_INPUT, "x"), cases[i].code);
     }
+    errno = EKEYEXPIRED;
+    ck_assert_int_eq(fail_errno(ERR_OUTPUT, "x"), ERR_OUTPUT);
     errno = ENOSPC;
     ck_assert_int_eq(fail_errno(ERR_DEVICE_MEMORY, "x"), ERR_DEVICE_MEMORY);
 }

@@ -1,4 +1,8 @@
+#include "store/store_header.h"
+#include "test/failing_calls.h"
 #include "test/store/store_files.h"
+
+#include <errno.h>
 
 START_TEST(round_trip)
 {
@@ -246,6 +250,8 @@ START_TEST(accepts_sound_headers)
         "{" TENSOR("b", "U8", "[1]", "[3,4]") "," TENSOR("a", "U8", "[3]", "[0,3]") "}",
         "{" TENSOR("b", "U8", "[1]", "[0,1]") "," TENSOR("a", "U8", "[3]", "[1,4]") "," TENSOR(
             "c", "F64", "[0,7]", "[1,1]") "}",
+        "{" TENSOR("b", "U8", "[4]", "[0,4]") "," TENSOR("a", "U8", "[0]", "[0,0]") "}",
+        "{" TENSOR("b", "U8", "[0]", "[0,0]") "," TENSOR("a", "U8", "[4]", "[0,4]") "}",
         "{\"__metadata__\":{}," TENSOR("a", "F32", "[]", "[0,4]") "}",
         "{\"__metadata__\":{\"k\":\"\\u00e9\\ud83d\\ude00\\\"\"}," TENSOR("a\\u0041", "F32", "[1]",
                                                                           "[0,4]") "}",
@@ -278,6 +284,7 @@ START_TEST(refuses_unsound_headers)
         "{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("b", "U8", "[1]", "[3,4]") "}",
         "{" TENSOR("a", "U8", "[3]", "[0,3]") "," TENSOR("b", "U8", "[2]", "[2,4]") "}",
         "{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("a", "U8", "[2]", "[2,4]") "}",
+        "{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("b", "U8", "[2]", "[2,0]") "}",
         "{" TENSOR("a", "F8", "[4]", "[0,4]") "}",
         "{" TENSOR("a", "U8", "[04]", "[0,4]") "}",
         "{" TENSOR("a", "U8", "[4.0]", "[0,4]") "}",
@@ -369,6 +376,10 @@ START_TEST(reads_bytes_of_the_file_that_it_opened)
     write_bytes("another", 7);
     ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), ERR_IO);
     ck_assert_ptr_nonnull(strstr(error_message(), "taken its place"));
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(symlink("/proc/self/status", path), 0); /* on another disk */
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(error_message(), "taken its place"));
     store_close(file);
 }
 END_TEST
@@ -387,6 +398,9 @@ START_TEST(refuses_what_is_no_file)
     write_bytes("\x01\x00\x00\x01\x00\x00\x00\x00{}", 10);
     ck_assert_int_eq(open_code(), ERR_DATA);
     ck_assert_ptr_nonnull(strstr(error_message(), "16 MiB"));
+    write_bytes("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+    ck_assert_int_eq(open_code(), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "PNG"));
     char page[4096]; /* a header that would go on behind the last mapped page */
     memset(page, ' ', sizeof page);
     uint64_t length = sizeof page;
@@ -398,7 +412,130 @@ START_TEST(refuses_what_is_no_file)
 }
 END_TEST
 
+START_TEST(halves_are_read_as_floats)
+{
+    float read[2];
+    struct store_file *file;
+    const int64_t two[] = {2, 1};
+    ck_assert_int_eq(
+        open_header("{" TENSOR("whole", "F32", "[2]", "[0,8]") "," TENSOR(
+                        "half", "F16", "[2]",
+                        "[8,12]") "," TENSOR("brain", "BF16", "[2]",
+                                             "[12,16]") "," TENSOR("byte", "U8", "[2]",
+                                                                   "[16,18]") "," TENSOR("none",
+                                                                                         "F32",
+                                                                                         "[0]",
+                                                                                         "[18,"
+                                                                                         "18]") "}",
+                    "\0\0\x80\x3F\0\0\0\xC0\0\x3C\0\xC0\x80\x3F\0\xC0xy", 18),
+        OK);
+    ck_assert_int_eq(store_open(&file, path), OK);
+    static const char *const names[] = {"whole", "half", "brain"};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(store_read_float(file, names[i], 1, two, read), OK);
+        ck_assert(read[0] == 1 && read[1] == -2);
+        ck_assert_int_eq(store_read_f32(file, names[i], 1, two, read), i ? ERR_DATA : OK);
+        ck_assert_int_eq(store_read_float(file, names[i], 2, two, read), ERR_DATA);
+    }
+    ck_assert_int_eq(store_read_float(file, "byte", 1, two, read), ERR_DATA);
+    ck_assert_int_eq(store_read_float(file, "none", 1, (int64_t[]){0}, NULL), OK);
+    store_close(file);
+}
+END_TEST
+
+/* As its writer, but with other CRCs of tensors than there are tensors. */
+static int open_crcs(const char *pairs)
+{
+    char json[400];
+    uint8_t all[500];
+    size_t at = 8 + strlen(STORE_CRC_FRONT);
+    uint64_t length = (uint64_t)snprintf(
+        json, sizeof json, STORE_CRC_FRONT "00000000\"%s}," TENSOR("a", "U8", "[4]", "[0,4]") "}",
+        pairs);
+    memcpy(all, &length, 8);
+    memcpy(all + 8, json, length);
+    snprintf(json, sizeof json, "%08x", (unsigned)store_crc(0, all, 8 + length));
+    memcpy(all + at, json, 8);
+    memcpy(all + 8 + length, "abcd", 4);
+    write_bytes(all, 8 + length + 4);
+    return open_code();
+}
+
+START_TEST(each_tensor_has_its_crc)
+{
+    char pairs[100];
+    unsigned crc = (unsigned)store_crc(0, "abcd", 4);
+    snprintf(pairs, sizeof pairs, ",\"crc32.a\":\"%08x\"", crc);
+    ck_assert_int_eq(open_crcs(pairs), OK);
+    ck_assert_int_eq(open_crcs(",\"crc32.a\":\"00000000\""), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "tensor a: its CRC is wrong"));
+    ck_assert_int_eq(open_crcs(""), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "a tensor without its CRC"));
+    snprintf(pairs, sizeof pairs, ",\"crc32.a\":\"%08x\",\"crc32.b\":\"%08x\"", crc, crc);
+    ck_assert_int_eq(open_crcs(pairs), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "a CRC without its tensor"));
+}
+END_TEST
+
+/* ---- calls that fail ---- */
+
+/* A sound file is read whole, or there is an error that says why, and not that it is damaged. */
+START_TEST(opening_fails_at_any_call)
+{
+    static const int errors[] = {0, EFAULT, EHWPOISON, EINTR};
+    char text[5];
+    open_header("{\"__metadata__\":{\"k\":\"vv\"}," TENSOR("b", "U8", "[1]", "[0,1]") "," TENSOR(
+                    "a", "F32", "[1]", "[1,5]") "}",
+                "x\0\0\x80\x3F", 5);
+    const char *call = "";
+    for (int turn = 1; call; turn++) {
+        struct store_file *file;
+        fail(OK, "%s", "");
+        CALL_FAILS(.turn = turn, .error = errors[_i / 2]);
+        int code = _i % 2 ? store_open_lazy(&file, path) : store_open(&file, path);
+        if (code == OK) code = store_check_crcs(file);
+        if (code == OK) code = store_read_bytes(file, store_find(file, "a"), text);
+        call = call_that_failed();
+        ck_assert_msg(code == OK || ((code == ERR_IO || code == ERR_SYSTEM || code == ERR_INPUT) &&
+                                     error_message()[0]),
+                      "%s, call %d: %d", call, turn, code);
+        store_close(file);
+    }
+}
+END_TEST
+
 /* ---- failed writes ---- */
+
+START_TEST(writing_fails_at_any_call)
+{
+    const char *call = "";
+    for (int turn = 1; call; turn++) {
+        write_bytes("old", 3);
+        fail(OK, "%s", "");
+        CALL_FAILS(.turn = turn);
+        int code = ERR_SYSTEM;
+        struct store_writer *writer = store_writer_create();
+        if (writer) code = store_add_f32(writer, "weights", 2, 3, weights);
+        for (int i = 0; code == OK && i < 40; i++) { /* more than it first has room for */
+            char key[12];
+            size_t bytes;
+            snprintf(key, sizeof key, "key%d", i);
+            code = store_set(writer, key, "value");
+            if (code == OK && i == 39) code = store_writer_bytes(writer, &bytes);
+        }
+        if (code == OK) code = store_write(writer, path, false);
+        store_writer_free(writer);
+        call = call_that_failed();
+        ck_assert_msg(code == OK || ((code == ERR_IO || code == ERR_SYSTEM || code == ERR_OUTPUT) &&
+                                     error_message()[0]),
+                      "%s, call %d: %d", call, turn, code);
+        struct stat info;
+        ck_assert_int_eq(stat(path, &info), 0);
+        ck_assert_msg(code == OK ? open_code() == OK : info.st_size == 3, "%s, call %d", call,
+                      turn);
+    }
+}
+END_TEST
 
 START_TEST(failed_write_leaves_the_old)
 {
@@ -449,6 +586,10 @@ Suite *store_suite(void)
     tcase_add_test(tests, aligns_foreign_tensors);
     tcase_add_test(tests, reads_bytes_of_the_file_that_it_opened);
     tcase_add_test(tests, refuses_what_is_no_file);
+    tcase_add_test(tests, halves_are_read_as_floats);
+    tcase_add_test(tests, each_tensor_has_its_crc);
+    tcase_add_loop_test(tests, opening_fails_at_any_call, 0, 8);
+    tcase_add_test(tests, writing_fails_at_any_call);
     tcase_add_test(tests, failed_write_leaves_the_old);
     suite_add_tcase(suite, tests);
     return suite;
