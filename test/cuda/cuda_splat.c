@@ -19,7 +19,8 @@ static void add_sums(struct side *s, const struct splat_sums *sums, double tol)
 /* Half buffers: 11 bits a value; sums of many are better, but for ties at the threshold. */
 static double tolerance(const struct scene_case *c, double full)
 {
-    if (c->blend.topk == 1 && !c->half) full = 1e-3; /* weights of one: colours nearly cancel */
+    /* weights of one: colours nearly cancel, and what is left has many times an error of exp2f */
+    if (c->blend.topk == 1 && !c->half) full = 5e-3;
     return c->half ? 2e-2 : full;
 }
 
