@@ -14,7 +14,7 @@ memory: device base
 config: base
 store: base
 image: base math
-metrics: nn device image math base
+metrics: nn device store image math base
 data: image math base
 video: image base
 cpu: device math base

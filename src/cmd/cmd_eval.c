@@ -11,6 +11,7 @@
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/image_metrics.h"
+#include "metrics/inception.h"
 #include "metrics/mask.h"
 #include "registry/devices.h"
 #include "registry/tasks.h"
@@ -587,6 +588,8 @@ static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wan
                                 .attempt = cmd_eval_attempt_task,
                                 .context = &attempt};
     signals_install();
+    /* what is wrong with it shows before samples are made */
+    if (wanted->features && task->evaluate_makes_samples) TRY(inception_check(wanted->features));
     return fallback_run(&fallback, device, memory_limit);
 }
 
@@ -595,7 +598,7 @@ int cmd_eval(int argc, char **argv)
     bool json = false;
     int64_t samples = 2000;
     uint64_t memory_limit = 0;
-    const char *device_name = "auto", *range_text = NULL, *mask = NULL;
+    const char *device_name = "auto", *range_text = NULL, *mask = NULL, *features = NULL;
     struct sample_range range;
     struct paper_options paper = {.border = -1};
     const struct option_row rows[] = {
@@ -625,6 +628,11 @@ int cmd_eval(int argc, char **argv)
          .low = 1,
          .high = 100000,
          .help = "of a generator: at most so many samples and images (2000)"},
+        {.name = "features",
+         .argument = "FILE",
+         .text = &features,
+         .help = "of a generator: FID and KID, too, by these weights of Inception v3: safetensors "
+                 "with\ntorchvision's names (imgtrain convert makes it of a .pth)"},
         OPTION_DEVICE(&device_name),
         OPTION_MEMORY_LIMIT(&memory_limit,
                             "most device memory to use: 512MB, 2GB; below it less at a time"),
@@ -633,7 +641,7 @@ int cmd_eval(int argc, char **argv)
     const struct option_usage usage = {
         .usage =
             "imgtrain eval A B [--range LO:HI] [--y] [--crop-border N] [--mask FILE] [--json]\n"
-            "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
+            "       imgtrain eval GENERATOR FOLDER [--samples N] [--features FILE] [--json]",
         .about =
             "Compares two images of equal size: PSNR (over all samples, 16 bits as 16), "
             "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is an image, a "
@@ -664,7 +672,7 @@ int cmd_eval(int argc, char **argv)
     struct store_file *model;
     TRY(cmd_eval_open_model(argv[1], &model, &task));
     if (!task) {
-        options_without_effect("samples", "on images: it is for a generator and a folder");
+        options_without_effect("samples features", "on images: for a generator and a folder");
         if (paper.border < 0) paper.border = 0;
         const struct measurement how = {
             .names = argv + 1, .range = range, .paper = paper, .mask_path = mask};
@@ -674,11 +682,14 @@ int cmd_eval(int argc, char **argv)
                                      .path = argv[1],
                                      .input = argv[2],
                                      .samples = (int)samples,
+                                     .features = features,
                                      .crop_border = (int)paper.border,
                                      .json = json,
                                      .stop_requested = signals_stop_requested};
     if (!task->evaluate_crops)
         options_without_effect("y crop-border", "on a model that its task measures");
+    if (!task->evaluate_makes_samples)
+        options_without_effect("features", "on a model that makes no samples");
     int code = range.given || mask
                    ? fail(ERR_USAGE, "--%s is for two images", range.given ? "range" : "mask")
                    : cmd_eval_by_task(task, &wanted, device_name, memory_limit);

@@ -349,6 +349,7 @@ const struct task task_diffusion = {
     .prepare_plan = diffusion_prepare_plan,
     .describe = diffusion_describe,
     .evaluate = diffusion_eval,
+    .evaluate_makes_samples = true,
     .operations = "nn token",
     .bench = diffusion_bench,
     .bench_options = diffusion_bench_options,

@@ -10,6 +10,7 @@
 #include "diffusion/eval_baselines.h"
 #include "diffusion/model/model_trained.h"
 #include "diffusion/nearest_class.h"
+#include "metrics/inception.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIGURES_MOST = 13 };
+enum { FIGURES_MOST = 15 };
 
 struct diffusion_eval {
     const struct task_evaluation *wanted;
@@ -131,6 +132,10 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
     TRY(eval_baselines_measure(&than, e->set,
                                diffusion_is_grey(diffusion_sampler_design(e->sampler)) ? 1 : 3,
                                c->real, c->kept, c->width, c->height, e->wanted->stop_requested));
+    struct inception_metrics inception = {(double)NAN, (double)NAN};
+    if (e->wanted->features)
+        TRY(inception_measure(&inception, e->wanted->features, c->real, c->fake, c->width,
+                              c->height, e->wanted->stop_requested));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
         {"right_held", "images held out that are", right_images},
@@ -145,16 +150,25 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
         {"coverage", "images with a sample nearby", m.coverage},
         {"ms_ssim", "likeness of pairs of samples (high = collapse)", m.ms_ssim},
         {"nn_ratio", "distance to training / held-out images (well below 1 = copies)", m.nn_ratio},
+        {"fid", "Frechet distance of Inception's features (lower; of few images too high)",
+         inception.fid},
+        {"kid", "kernel distance of the same (lower is better; 0 = the same)", inception.kid},
     };
     memcpy(figures, list, sizeof list);
     return OK;
+}
+
+/* Those of Inception are last. */
+static int figure_count(const struct diffusion_eval *e)
+{
+    return e->wanted->features ? FIGURES_MOST : FIGURES_MOST - 2;
 }
 
 static void eval_print(const struct diffusion_eval *e, const struct diffusion_figure *figures)
 {
     printf("samples    %d against %d of %d training images, %d held out\n", e->images.count,
            e->images.count, dataset_train_count(e->set), e->images.held);
-    for (int i = 0; i < FIGURES_MOST; i++) {
+    for (int i = 0; i < figure_count(e); i++) {
         if (isnan(figures[i].value))
             printf("%-10s -: too few images, or no classes\n", figures[i].key);
         else
@@ -170,7 +184,7 @@ static void eval_print_json(const struct diffusion_eval *e, const struct diffusi
     json_write_string(stdout, e->wanted->input);
     printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", e->images.count,
            dataset_train_count(e->set), e->images.held);
-    for (int i = 0; i < FIGURES_MOST; i++) {
+    for (int i = 0; i < figure_count(e); i++) {
         printf(", \"%s\": ", figures[i].key);
         json_write_number(stdout, figures[i].value);
     }

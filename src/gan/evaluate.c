@@ -73,11 +73,14 @@ int gan_evaluate(struct sample_metrics *metrics, int *count, const struct datase
                          p.samples + (size_t)first * bytes));
     }
     evaluate_show(&p, 2 * n + held, pixels, channels);
-    code = sample_metrics_measure(metrics, (struct image_list){p.pointers, n},
-                                  (struct image_list){p.pointers + n, held},
-                                  (struct image_list){p.pointers + n + held, n}, options->width,
-                                  options->height, SEED, options->stop_requested);
+    const struct image_list real = {p.pointers, n}, fake = {p.pointers + n + held, n};
+    TRY_CLEANUP(sample_metrics_measure(metrics, real, (struct image_list){p.pointers + n, held},
+                                       fake, options->width, options->height, SEED,
+                                       options->stop_requested));
     sample_metrics_leave_out(metrics, n);
+    if (options->features)
+        TRY_CLEANUP(inception_measure(options->inception, options->features, real, fake,
+                                      options->width, options->height, options->stop_requested));
 cleanup:
     free(p.pointers);
     free(p.samples);

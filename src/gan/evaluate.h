@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_GAN_EVALUATE_H
 #define IMGTRAIN_GAN_EVALUATE_H
 
-#include "metrics/sample_metrics.h"
+#include "metrics/inception.h"
 
 struct dataset;
 
@@ -14,8 +14,10 @@ typedef int gan_draw(void *context, const uint64_t *seeds, const int *classes, i
 
 struct evaluate_options {
     int width, height;
-    int samples; /* at most so many images of either kind */
-    int batch;   /* samples drawn at a time */
+    int samples;                         /* at most so many images of either kind */
+    int batch;                           /* samples drawn at a time */
+    const char *features;                /* Inception's weights, metrics/inception.h; NULL: none, */
+    struct inception_metrics *inception; /* what they measure */
     bool (*stop_requested)(void);
 };
 

@@ -516,6 +516,7 @@ const struct task task_gan = {
     .testing = gan_testing,
     .prepare_plan = gan_prepare_plan,
     .evaluate = gan_eval,
+    .evaluate_makes_samples = true,
     .operations = "nn gan",
     .bench = gan_bench,
     .bench_options = gan_bench_options,

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIGURES = 8 };
+enum { FIGURES = 10 };
 
 struct figure {
     const char *key, *meaning;
@@ -61,8 +61,17 @@ static int gan_eval_open_data(struct dataset **set, const struct task_evaluation
 
 /* ---- printing ---- */
 
-static void list_figures(struct figure figures[FIGURES], const struct sample_metrics *m)
+struct measured {
+    struct sample_metrics metrics;
+    bool has_features;
+    struct inception_metrics inception;
+    int count; /* of samples */
+};
+
+/* How many: those of Inception where there are any. */
+static int list_figures(struct figure figures[FIGURES], const struct measured *measured)
 {
+    const struct sample_metrics *m = &measured->metrics;
     const struct figure list[FIGURES] = {
         {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid,
          EVALUATE_LEAST},
@@ -76,18 +85,22 @@ static void list_figures(struct figure figures[FIGURES], const struct sample_met
          EVALUATE_LEAST_PAIR},
         {"nn_ratio", "distance to training / held-out images (well below 1 = copies)", m->nn_ratio,
          DATASET_HELD_FROM},
+        {"fid", "Frechet distance of Inception's features (lower; of few images too high)",
+         measured->inception.fid, 2},
+        {"kid", "kernel distance of the same (lower is better; 0 = the same)",
+         measured->inception.kid, 2},
     };
     memcpy(figures, list, sizeof list);
+    return measured->has_features ? FIGURES : FIGURES - 2;
 }
 
-static void print_figures(const struct sample_metrics *metrics, const struct dataset *set,
-                          int count)
+static void print_figures(const struct measured *measured, const struct dataset *set)
 {
     struct figure figures[FIGURES];
-    list_figures(figures, metrics);
-    printf("samples    %d against %d of %d training images, %d held out\n", count, count,
-           dataset_train_count(set), dataset_held_count(set));
-    for (int i = 0; i < FIGURES; i++) {
+    int figure_count = list_figures(figures, measured);
+    printf("samples    %d against %d of %d training images, %d held out\n", measured->count,
+           measured->count, dataset_train_count(set), dataset_held_count(set));
+    for (int i = 0; i < figure_count; i++) {
         if (isnan(figures[i].value))
             printf("%-10s -: too few images, it takes %d\n", figures[i].key, figures[i].least);
         else
@@ -95,18 +108,18 @@ static void print_figures(const struct sample_metrics *metrics, const struct dat
     }
 }
 
-static void gan_eval_print_json(const struct sample_metrics *metrics, const struct dataset *set,
-                                int count, const char *model, const char *folder)
+static void gan_eval_print_json(const struct measured *measured, const struct dataset *set,
+                                const char *model, const char *folder)
 {
     struct figure figures[FIGURES];
-    list_figures(figures, metrics);
+    int figure_count = list_figures(figures, measured);
     printf("{\"model\": ");
     json_write_string(stdout, model);
     printf(", \"data\": ");
     json_write_string(stdout, folder);
-    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", count, dataset_train_count(set),
-           dataset_held_count(set));
-    for (int i = 0; i < FIGURES; i++) {
+    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", measured->count,
+           dataset_train_count(set), dataset_held_count(set));
+    for (int i = 0; i < figure_count; i++) {
         printf(", \"%s\": ", figures[i].key);
         json_write_number(stdout, figures[i].value);
         if (isnan(figures[i].value))
@@ -129,8 +142,8 @@ int gan_eval(const struct task_evaluation *wanted)
     struct config *config = NULL;
     struct sampler *sampler = NULL;
     struct dataset *set = NULL;
-    struct sample_metrics metrics;
-    int code, count;
+    struct measured measured = {.has_features = wanted->features != NULL};
+    int code;
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     TRY_CLEANUP(gan_load_config(&config, file));
     code = sampler_open(&sampler, wanted->device, file, wanted->at_once);
@@ -141,12 +154,15 @@ int gan_eval(const struct task_evaluation *wanted)
                                        .height = sampler_height(sampler),
                                        .samples = wanted->samples,
                                        .batch = wanted->at_once,
+                                       .features = wanted->features,
+                                       .inception = &measured.inception,
                                        .stop_requested = wanted->stop_requested};
-    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, gan_eval_draw, sampler));
+    TRY_CLEANUP(
+        gan_evaluate(&measured.metrics, &measured.count, set, &options, gan_eval_draw, sampler));
     if (wanted->json)
-        gan_eval_print_json(&metrics, set, count, wanted->path, wanted->input);
+        gan_eval_print_json(&measured, set, wanted->path, wanted->input);
     else
-        print_figures(&metrics, set, count);
+        print_figures(&measured, set);
 cleanup:
     dataset_close(set);
     sampler_close(sampler);

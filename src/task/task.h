@@ -78,9 +78,10 @@ struct task_evaluation {
     const char *path; /* of the model, as it was given: a file, a run folder, or that */
     const char *input;
     struct device *device;
-    int samples;     /* at most */
-    int crop_border; /* pixels of each side to leave out; below 0: as many as the task does */
-    int at_once;     /* of them: changes no figure */
+    int samples;          /* at most */
+    const char *features; /* Inception's weights (metrics/inception.h), or NULL */
+    int crop_border;      /* pixels of each side to leave out; below 0: as many as the task does */
+    int at_once;          /* of them: changes no figure */
     bool json;
     bool (*stop_requested)(void);
 };
@@ -225,7 +226,8 @@ struct task {
     /* Measures a model against an input and prints that. NULL: its models are compared as images.
      */
     int (*evaluate)(const struct task_evaluation *wanted);
-    bool evaluate_crops; /* it heeds crop_border, and measures luma */
+    bool evaluate_crops;         /* it heeds crop_border, and measures luma */
+    bool evaluate_makes_samples; /* it heeds features */
     const char
         *operations; /* tables of operations that it uses, blanks between: "nn gan" (check/) */
 

@@ -196,6 +196,8 @@ run 65 imgtrain eval /dev/null b.pgm
 : >empty.png
 run 65 imgtrain eval empty.png b.pgm
 err_has "empty.png: the file is empty"
+run 0 imgtrain eval b.pgm b.pgm --features absent
+err_has "--features has no effect on images"
 run 64 imgtrain eval b.pgm
 run 74 sh -c '"$0" eval b.pgm b.pgm >/dev/full' "$program"
 run 0 imgtrain eval --help

@@ -62,6 +62,10 @@ has_not x
 
 run 0 imgtrain eval whole photos
 out_has "coverage"
+# what is wrong with other weights is said before samples are made
+run 66 imgtrain eval whole photos --features absent.safetensors
+run 65 imgtrain eval whole photos --features whole/model.safetensors
+err_has "whole/model.safetensors: tensor Conv2d_1a_3x3.conv.weight is missing"
 cp -r photos fewer
 rm fewer/red/round/*.txt
 run 65 imgtrain eval whole fewer

@@ -7,34 +7,12 @@
 #include "diffusion/dit/s3dit.h"
 #include "memory/plan.h"
 #include "registry/devices.h"
+#include "test/formula.h"
 #include "test/support.h"
 
 #include <math.h>
 
 enum { FORMULA_SAMPLES = 8 }; /* most of a batch */
-
-static inline uint64_t formula_word(const char *name, uint64_t index)
-{
-    uint64_t z = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        z = (z ^ (unsigned char)*name) * 0x100000001b3u;
-    z += index + 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static inline double formula_uniform(const char *name, uint64_t index)
-{
-    return (double)(formula_word(name, index) >> 40) / 0x1p23 - 1;
-}
-
-static inline void formula_fill(float *to, size_t count, const char *name, double scale,
-                                double offset)
-{
-    for (size_t i = 0; i < count; i++)
-        to[i] = (float)(offset + scale * formula_uniform(name, i));
-}
 
 static inline void formula_weights(const struct s3dit_model *model, float *parameters)
 {
