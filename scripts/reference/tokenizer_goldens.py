@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import tempfile
+import unicodedata
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -158,6 +159,30 @@ def write(name, tokenizer, strings):
     tokenizer.save(os.path.join(GOLDEN, f"tokenizer_{name}.json"), pretty=False)
     write_ids(name, tokenizer, strings)
 
+
+# A sentence in 20 scripts, for test/golden/tokenizer_strings.txt: 15 texts of each.
+SENTENCES = [
+    "A red cat sleeps on the old chair, isn't it nice?", "\u041A\u0440\u0430\u0441\u043D\u044B\u0439 \u043A\u043E\u0442 \u0441\u043F\u0438\u0442 \u043D\u0430 \u0441\u0442\u0443\u043B\u0435",
+    "\u039C\u03B9\u03B1 \u03BA\u03CC\u03BA\u03BA\u03B9\u03BD\u03B7 \u03B3\u03AC\u03C4\u03B1 \u03BA\u03BF\u03B9\u03BC\u03AC\u03C4\u03B1\u03B9", "\u4E00\u53EA\u7EA2\u8272\u7684\u732B\u7761\u5728\u65E7\u6905\u5B50\u4E0A",
+    "\u8D64\u3044\u732B\u304C\u30BD\u30D5\u30A1\u30FC\u3067\u5BDD\u3066\u3044\u308B", "\uBE68\uAC04 \uACE0\uC591\uC774\uAC00 \uC758\uC790\uC5D0\uC11C \uC790\uACE0 \uC788\uB2E4",
+    "\u0642\u0637\u0629 \u062D\u0645\u0631\u0627\u0621 \u062A\u0646\u0627\u0645 \u0639\u0644\u0649 \u0627\u0644\u0643\u0631\u0633\u064A", "\u05D7\u05EA\u05D5\u05DC \u05D0\u05D3\u05D5\u05DD \u05D9\u05E9\u05DF \u05E2\u05DC \u05D4\u05DB\u05D9\u05E1\u05D0",
+    "\u0932\u093E\u0932 \u092C\u093F\u0932\u094D\u0932\u0940 \u0915\u0941\u0930\u094D\u0938\u0940 \u092A\u0930 \u0938\u094B\u0924\u0940 \u0939\u0948", "\u0B9A\u0BBF\u0BB5\u0BAA\u0BCD\u0BAA\u0BC1 \u0BAA\u0BC2\u0BA9\u0BC8 \u0BA4\u0BC2\u0B99\u0BCD\u0B95\u0BC1\u0B95\u0BBF\u0BB1\u0BA4\u0BC1",
+    "\u0E41\u0E21\u0E27\u0E2A\u0E35\u0E41\u0E14\u0E07\u0E19\u0E2D\u0E19\u0E1A\u0E19\u0E40\u0E01\u0E49\u0E32\u0E2D\u0E35\u0E49", "\u10EC\u10D8\u10D7\u10D4\u10DA\u10D8 \u10D9\u10D0\u10E2\u10D0 \u10E1\u10EB\u10D8\u10DC\u10D0\u10D5\u10E1",
+    "\u053F\u0561\u0580\u0574\u056B\u0580 \u056F\u0561\u057F\u0578\u0582\u0576 \u0584\u0576\u0578\u0582\u0574 \u0567", "\u1240\u12ED \u12F5\u1218\u1275 \u1270\u129D\u1277\u120D", "\u1000\u103C\u1031\u102C\u1004\u103A\u1014\u102E \u1021\u102D\u1015\u103A\u101E\u100A\u103A",
+    "\u1786\u17D2\u1798\u17B6\u1780\u17D2\u179A\u17A0\u1798\u178A\u17C1\u1780", "\u0F56\u0FB1\u0F72\u0F0B\u0F63\u0F0B\u0F51\u0F58\u0F62\u0F0B\u0F54\u0F7C", "M\u1ED9t con m\u00E8o \u0111\u1ECF ng\u1EE7 tr\u00EAn gh\u1EBF", "K\u0131rm\u0131z\u0131 kedi \u0130stanbul'da uyuyor",
+    "\U0001D4D0 \U0001F431 \u2764\uFE0F \U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA \U0001F44D\U0001F3FD \uFF32\uFF25\uFF24 \u2160\u00BD"]
+
+
+def strings_of(n, s):
+    other = SENTENCES[(n + 7) % len(SENTENCES)]
+    decomposed, words = unicodedata.normalize("NFD", s), s.split(" ")
+    yield from (s, s.upper(), s.lower(), decomposed, "  " + s + "   ", s.replace(" ", "  "), s.replace(" ", "\u00A0\t"), words[0],
+                words[-1] + "!!! " + words[0] + "...", "".join(words), s + " 1234,5 " + other[:8], other[:5] + s[:5] + other[-3:],
+                "".join(c + "\u0301" for c in s[:9]), "'s" + s[:4] + "'S " + s[-4:] + "'ll <|im_end|> </s>", "(" + s[:12] + ")-" + s[3:9] * 3)
+
+
+with open(os.path.join(GOLDEN, "tokenizer_strings.txt"), "w", encoding="utf-8", newline="\n") as out:
+    out.writelines(text[:60] + "\n" for n, s in enumerate(SENTENCES) for text in strings_of(n, s))
 
 SPIECE = os.path.join(GOLDEN, "tokenizer_spiece.model")
 write("qwen", qwen(), STRINGS)

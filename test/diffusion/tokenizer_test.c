@@ -185,6 +185,33 @@ START_TEST(any_bytes_are_a_text)
 }
 END_TEST
 
+/* Quadratic time would be minutes. */
+START_TEST(long_texts_take_linear_time)
+{
+    enum { LONG = 400000 };
+    static const char *const units[] = {"a", " ", "\xCC\x81\xCC\xA3", "the ", "<", "\xE2\x96\x81"};
+    static const char *const kinds[] = {"qwen", "clip", "t5"};
+    char *text = malloc(LONG), path[64];
+    double begun = processor_seconds();
+    ck_assert_ptr_nonnull(text);
+    for (size_t kind = 0; kind < 3; kind++)
+        for (size_t unit = 0; unit < sizeof units / sizeof *units; unit++) {
+            struct tokenizer *t;
+            struct tokens tokens;
+            size_t step = strlen(units[unit]), bytes = 0;
+            for (; bytes + step <= LONG; bytes += step)
+                memcpy(text + bytes, units[unit], step);
+            snprintf(path, sizeof path, "test/golden/tokenizer_%s.json", kinds[kind]);
+            MUST(tokenizer_open(&t, path));
+            MUST(tokenizer_encode(t, &tokens, text, bytes, 0));
+            tokens_free(&tokens);
+            tokenizer_close(t);
+        }
+    ck_assert(processor_seconds() - begun < 60.0);
+    free(text);
+}
+END_TEST
+
 static void encode_joined(struct tokens *tokens, const char *before, const char *text,
                           const char *after)
 {
@@ -437,6 +464,7 @@ Suite *tokenizer_test_suite(void)
     tcase_add_test(tests, folders_of_other_files);
     tcase_add_test(tests, texts_have_an_end);
     tcase_add_test(tests, any_bytes_are_a_text);
+    tcase_add_test(tests, long_texts_take_linear_time);
     tcase_add_test(tests, chat_template);
     tcase_add_test(tests, long_text_is_cut);
     tcase_add_test(tests, bytes_are_tokens);

@@ -123,14 +123,13 @@ static int read_merges_file(struct tokenizer *t)
     return code;
 }
 
-/* vocab.json and merges.txt. Words that end with </w> are CLIP's. */
+/* vocab.json, which t->path is, and merges.txt. Words that end with </w> are CLIP's. */
 static int read_vocab(struct tokenizer_files *files)
 {
     static const char suffix[] = "</w>";
     struct tokenizer *t = files->t;
     const char *class = config_text(files, "tokenizer_class");
     cJSON *root;
-    TRY(take_path(files, "vocab.json"));
     TRY(json_file_read(&root, t->path, TOKENIZER_FILE_MOST));
     int code = tokenizer_json_words(t, root);
     cJSON_Delete(root);
@@ -183,27 +182,32 @@ static int read_spiece(struct tokenizer_files *files)
 
 /* ---- which files ---- */
 
+/* Whether the folder has a file of this name: t->path from now on. */
+static int look_for(struct tokenizer_files *files, const char *name, bool *found)
+{
+    TRY(take_path(files, name));
+    *found = file_exists(files->t->path);
+    return OK;
+}
+
 static int read_folder(struct tokenizer_files *files)
 {
     struct tokenizer *t = files->t;
-    bool is_made = false;
-    if (file_exists_in(files->folder, "tokenizer.json")) {
-        TRY(take_path(files, "tokenizer.json"));
-        return tokenizer_json_read(t);
-    }
-    if (file_exists_in(files->folder, "vocab.json") &&
-        file_exists_in(files->folder, "merges.txt")) {
+    bool has_json, has_merges, has_words, has_spiece;
+    TRY(look_for(files, "tokenizer.json", &has_json));
+    if (has_json) return tokenizer_json_read(t);
+    TRY(look_for(files, "merges.txt", &has_merges));
+    TRY(look_for(files, "vocab.json", &has_words));
+    if (has_words && has_merges) {
         TRY(read_vocab(files));
-        is_made = true;
-    } else if (file_exists_in(files->folder, "spiece.model")) {
-        TRY(take_path(files, "spiece.model"));
+    } else {
+        TRY(look_for(files, "spiece.model", &has_spiece));
+        if (!has_spiece)
+            return fail(ERR_INPUT,
+                        "%s: no tokenizer.json, no vocab.json with merges.txt and no spiece.model",
+                        files->folder);
         TRY(read_spiece(files));
-        is_made = true;
     }
-    if (!is_made)
-        return fail(ERR_INPUT,
-                    "%s: no tokenizer.json, no vocab.json with merges.txt and no spiece.model",
-                    files->folder);
     int code = added_tokens_sort(&t->added);
     t->none = tokenizer_json_find(t, token_end);
     return code < 0 ? fail_within(code, "%s", t->path) : OK;
