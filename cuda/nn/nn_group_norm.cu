@@ -103,20 +103,51 @@ static __global__ void norm_row_slopes(double *rows, const Y *dy, const X *x, st
     rows[(row * g.c + channel) * 2 + threadIdx.y] = total;
 }
 
+/* moments[image][group]: once each, as they are made of doubles. */
+static __global__ void norm_moments_kernel(struct group_norm_moments *moments, int images,
+                                           struct norm_images g)
+{
+    int i = blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= images * g.groups) return;
+    moments[i] = norm_moments(g, i / g.groups, i % g.groups * (g.c / g.groups));
+}
+
+/* Where number i of whole images lies. */
+struct norm_place {
+    int channel;
+    size_t group; /* of all images' */
+};
+
+static __device__ inline struct norm_place norm_place_of(const struct norm_images &g, size_t i)
+{
+    unsigned pixels = (unsigned)g.rows * (unsigned)g.width, width = (unsigned)(g.c / g.groups);
+    size_t pixel = i / (unsigned)g.c; /* what fits is divided in 32 bits */
+    unsigned channel = (unsigned)(i - pixel * (unsigned)g.c);
+    return {(int)channel, pixel / pixels * (unsigned)g.groups + channel / width};
+}
+
 template <typename X, typename Y>
-static __global__ void norm_forward_kernel(Y *y, const X *x, size_t count, struct norm_images g)
+static __global__ void norm_forward_kernel(Y *y, const X *x,
+                                           const struct group_norm_moments *moments, size_t count,
+                                           struct norm_images g)
 {
     size_t i = (size_t)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= count) return;
-    int channel = (int)(i % g.c);
-    struct group_norm_moments m = norm_moments(g, i / g.c / g.width / g.rows, channel);
+    struct norm_place place = norm_place_of(g, i);
+    int channel = place.channel;
+    struct group_norm_moments m = moments[place.group];
     float value =
         group_norm_value(cuda_element_element(x, i), m) * g.weight[channel] + g.bias[channel];
     element_set(y, i, g.silu ? pointwise_silu_f32(value) : value);
 }
 
-/* means[image][group][2]: of w dy, and of w dy times the normalised value. */
-static __global__ void norm_means_kernel(float *means, const double *slopes, int images,
+/* means[image][group]: of w dy, and of w dy times the normalised value. */
+struct norm_means {
+    struct group_norm_moments moments;
+    float dy, product;
+};
+
+static __global__ void norm_means_kernel(struct norm_means *means, const double *slopes, int images,
                                          struct norm_images g)
 {
     int i = blockIdx.x * BLOCK + threadIdx.x, width = g.c / g.groups;
@@ -128,24 +159,25 @@ static __global__ void norm_means_kernel(float *means, const double *slopes, int
         dy += w * from[2 * k];
         product += w * from[2 * k + 1];
     }
-    means[2 * i] = (float)(dy / (g.pixels * width));
-    means[2 * i + 1] = (float)(product / (g.pixels * width));
+    means[i] = {norm_moments(g, i / g.groups, i % g.groups * width),
+                (float)(dy / (g.pixels * width)), (float)(product / (g.pixels * width))};
 }
 
 template <typename X, typename Y>
-static __global__ void norm_dgrad_kernel(X *dx, const Y *dy, const X *x, const float *means,
-                                         size_t count, bool add, struct norm_images g)
+static __global__ void norm_dgrad_kernel(X *dx, const Y *dy, const X *x,
+                                         const struct norm_means *means, size_t count, bool add,
+                                         struct norm_images g)
 {
     size_t i = (size_t)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= count) return;
-    int channel = (int)(i % g.c);
-    size_t image = i / g.c / g.width / g.rows;
-    struct group_norm_moments m = norm_moments(g, image, channel);
-    const float *mean = means + (image * g.groups + channel / (g.c / g.groups)) * 2;
+    struct norm_place place = norm_place_of(g, i);
+    int channel = place.channel;
+    struct norm_means mean = means[place.group];
+    struct group_norm_moments m = mean.moments;
     float value = cuda_element_element(x, i);
     float slope =
         norm_gradient(g, group_norm_value(value, m), channel, cuda_element_element(dy, i));
-    float dvalue = group_norm_slope(value, g.weight[channel], slope, m, mean[0], mean[1]);
+    float dvalue = group_norm_slope(value, g.weight[channel], slope, m, mean.dy, mean.product);
     element_set(dx, i, add ? cuda_element_element(dx, i) + dvalue : dvalue);
 }
 
@@ -213,14 +245,21 @@ static int cuda_group_norm_sums(struct device *device, const struct nn_group_nor
 static int cuda_group_norm_forward(struct device *device, const struct nn_group_norm *norm, void *y)
 {
     TRY(nn_check_group_norm(norm));
+    struct cuda_device *d = cuda_of(device);
+    struct group_norm_moments *moments = (struct group_norm_moments *)d->partials;
     size_t of_image = (size_t)norm->rows * norm->width * norm->c;
+    int most = (int)(CUDA_PARTIALS / sizeof *moments / (size_t)norm->groups);
     for (int first = 0, some = 0; first < norm->n; first += some) {
         some = cuda_images_at_once(norm->n - first, of_image);
+        if (some > most) some = most;
         size_t skip = first * of_image, count = some * of_image;
+        struct norm_images images = norm_images_of(norm, first, norm->rows);
+        LAUNCH(norm_moments_kernel, cuda_blocks((size_t)some * norm->groups, BLOCK), BLOCK, 0,
+               d->stream, moments, some, images);
         WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
                       LAUNCH((norm_forward_kernel<X, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                             cuda_stream(device), (Y *)y + skip, (const X *)norm->x + skip, count,
-                             norm_images_of(norm, first, norm->rows));
+                             d->stream, (Y *)y + skip, (const X *)norm->x + skip, moments, count,
+                             images);
                   }));
     }
     return cuda_take_error();
@@ -251,9 +290,9 @@ static int cuda_group_norm_dgrad(struct device *device, const struct nn_group_no
 {
     TRY(nn_check_group_norm(norm));
     struct cuda_device *d = cuda_of(device);
-    float *means = (float *)d->partials;
+    struct norm_means *means = (struct norm_means *)d->partials;
     size_t of_image = (size_t)norm->rows * norm->width * norm->c;
-    int most = (int)(CUDA_PARTIALS / sizeof(float) / (2 * (size_t)norm->groups));
+    int most = (int)(CUDA_PARTIALS / sizeof *means / (size_t)norm->groups);
     for (int first = 0, some = 0; first < norm->n; first += some) {
         some = cuda_images_at_once(norm->n - first, of_image);
         if (some > most) some = most;

@@ -7,6 +7,15 @@
 
 const struct token_ops *token_ops_cuda(void);
 
+/* Row and column of number i of rows of `width`, by one division: what fits is divided in 32 bits.
+ */
+static __device__ inline int token_row_at(size_t i, int width, int *column)
+{
+    size_t row = i / (unsigned)width;
+    *column = (int)(i - row * (unsigned)width);
+    return (int)row;
+}
+
 void token_cuda_install_linear(struct token_ops *ops);
 void token_cuda_install_norms(struct token_ops *ops);
 void token_cuda_install_rows(struct token_ops *ops);

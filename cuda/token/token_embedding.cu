@@ -67,8 +67,8 @@ static __global__ void pads_set_kernel(float *x, const float *token, struct toke
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (size_t)p.samples * p.tokens * p.width) return;
-    int row = (int)(i / p.width);
-    if (row % p.tokens >= p.lengths[row / p.tokens]) x[i] = token ? token[i % p.width] : 0;
+    int column, row = token_row_at(i, p.width, &column), sample = row / p.tokens;
+    if (row - sample * p.tokens >= p.lengths[sample]) x[i] = token ? token[column] : 0;
 }
 
 static unsigned pads_blocks(const struct token_pads *p)

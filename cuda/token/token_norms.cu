@@ -122,7 +122,7 @@ static __global__ void norm_dx_kernel(struct token_norm n, const struct token_no
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (size_t)n.rows * n.width) return;
-    int row = (int)(i / n.width), j = (int)(i % n.width);
+    int j, row = token_row_at(i, n.width, &j);
     struct token_norm_row s = rows[row];
     float g = token_norm_scaled_f32(dy[i], norm_weight_at(n, j),
                                     norm_scale_at(n, norm_sample(n, row), j));

@@ -20,7 +20,7 @@ static __global__ void gate_kernel(struct token_gate g, float *to, const float *
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (size_t)g.rows * g.width) return;
-    int row = (int)(i / g.width), column = (int)(i % g.width);
+    int column, row = token_row_at(i, g.width, &column);
     float t = gate_at(g, row / (g.rows_per_sample ? g.rows_per_sample : g.rows), column);
     to[i] = x ? token_gated_f32(x[i], t, from[i]) : t * from[i];
 }
@@ -79,9 +79,11 @@ static __global__ void rope_kernel(struct token_rope r)
     int pairs = r.head_dim / 2;
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (size_t)r.rows * r.heads * pairs) return;
-    int pair = (int)(i % pairs), head = (int)(i / pairs % r.heads);
-    size_t row = i / pairs / r.heads, line = row % r.tokens * pairs + pair;
-    float *x = r.x + row * r.stride + (size_t)head * r.head_dim, sine = r.sines[line];
+    size_t vector = i / (unsigned)pairs;
+    int pair = (int)(i - vector * (unsigned)pairs), head,
+        row = token_row_at(vector, r.heads, &head);
+    size_t line = (size_t)(row % r.tokens) * pairs + pair;
+    float *x = r.x + (size_t)row * r.stride + (size_t)head * r.head_dim, sine = r.sines[line];
     rope_turn(&x[rope_first(pair, r.halves)], &x[rope_second(pair, r.head_dim, r.halves)],
               r.cosines[line], r.backwards ? -sine : sine);
 }
