@@ -81,16 +81,18 @@ static int read_storage(const struct torch_file *file, const struct pickle_value
                 pickle_global_name(type).text);
 }
 
-static struct zip_entry *find_storage(const struct torch_file *file, const struct pickle_value *key)
+/* *entry: NULL where there is none. */
+static int find_storage(const struct torch_file *file, const struct pickle_value *key,
+                        struct zip_entry **entry)
 {
     size_t folder = strlen(file->folder), bytes = folder + key->count;
     char *name = malloc(bytes + 1);
-    if (!name) return NULL;
+    if (!name) return fail(ERR_SYSTEM, "%s: out of memory", file->path);
     memcpy(name, file->folder, folder);
     memcpy(name + folder, key->text, key->count);
-    struct zip_entry *entry = zip_stored_find(&file->zip, name, bytes);
+    *entry = zip_stored_find(&file->zip, name, bytes);
     free(name);
-    return entry;
+    return OK;
 }
 
 static int fail_compressed(const struct torch_file *file)
@@ -209,7 +211,8 @@ static int torch_read_tensor(struct torch_file *file, const struct pickle_value 
     l.offset = offset->integer;
     TRY(read_storage(file, from, &storage));
     size_t size = tensor_type_bytes(storage.type);
-    struct zip_entry *entry = find_storage(file, storage.key);
+    struct zip_entry *entry = NULL;
+    TRY(find_storage(file, storage.key, &entry));
     if (!entry) return tensor_bad(file, name, "has no numbers in the file");
     if (!entry->data) return fail_compressed(file);
     if (torch_check_layout(&l, entry->bytes / size) < 0)
