@@ -302,7 +302,8 @@ int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels
                          const char *label_file, bool (*stop_requested)(void))
 {
     *scan = (struct scan){.stop_requested = stop_requested};
-    if (file_exists(folder) && !file_is_dir(folder))
+    struct stat info;
+    if (retry_stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
         return fail(ERR_INPUT, "%s: a file, but a folder of images is wanted", folder);
     TRY(scan_walk(scan, folder, "", NULL));
     if (scan->count == 0 && scan->foreign > 0)

@@ -3,6 +3,7 @@
 #include "data/dataset_cache.h"
 #include "test/child.h"
 #include "test/data/data_folder.h"
+#include "test/failing_calls.h"
 
 /* ---- the cache ---- */
 
@@ -267,6 +268,38 @@ START_TEST(the_cache_folder)
 }
 END_TEST
 
+/* A set is the whole one, whatever fails once while it is made, or else an error; and so is what is
+ * kept of it. */
+START_TEST(a_set_fails_at_any_call)
+{
+    char command[120];
+    snprintf(command, sizeof command, "rm -rf '%s'", cache);
+    draw_many("dark/", 3);
+    draw_many("light/", 3);
+    threads_set(1);
+    fsync_is_instant();
+    struct dataset_options options = options_for(4, 4);
+    options.labels = SCAN_LABELS_FOLDERS;
+    if (_i == 1) options.cache_dir = NULL;
+    uint64_t whole = fingerprint(&options);
+    const char *call = "";
+    for (int turn = 1; call; turn += 1 + turn / 40) {
+        struct dataset *set;
+        if (_i == 0) ck_assert_int_eq(system(command), 0);
+        CALL_FAILS(.turn = turn);
+        int code = dataset_open(&set, &options);
+        call = call_that_failed();
+        ck_assert_msg(code == OK || code == ERR_SYSTEM || code == ERR_IO, "%s, call %d: %d: %s",
+                      call, turn, code, error_message());
+        if (code == OK)
+            ck_assert_msg(dataset_fingerprint(set) == whole, "%s, call %d: %d images", call, turn,
+                          dataset_count(set));
+        dataset_close(set);
+        ck_assert_msg(fingerprint(&options) == whole, "%s, call %d: afterwards", call, turn);
+    }
+}
+END_TEST
+
 Suite *dataset_cache_test_suite(void);
 Suite *dataset_cache_test_suite(void)
 {
@@ -282,6 +315,7 @@ Suite *dataset_cache_test_suite(void)
     tcase_add_test(tests, two_processes_and_kills);
     tcase_add_test(tests, stops_when_asked);
     tcase_add_test(tests, the_cache_folder);
+    tcase_add_loop_test(tests, a_set_fails_at_any_call, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;
 }
