@@ -301,6 +301,20 @@ void file_map_drop(const struct file_map *map)
     if (map->data) madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
 }
 
+bool file_pages_are_there(const void *from, size_t bytes)
+{
+#ifdef MADV_POPULATE_READ
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)from / page * page, end = (uintptr_t)from + bytes;
+    if (bytes == 0 || madvise((void *)first, end - first, MADV_POPULATE_READ) == 0) return true;
+    return errno != EFAULT && errno != EHWPOISON && errno != EIO;
+#else
+    (void)from;
+    (void)bytes;
+    return true;
+#endif
+}
+
 int file_write_all(int fd, const void *data, size_t bytes, const char *name)
 {
     const uint8_t *p = data;

@@ -70,6 +70,9 @@ int file_map(struct file_map *map, const char *path);
 void file_unmap(struct file_map *map);
 /* Gives back the memory of the pages read so far; they can be read again. */
 void file_map_drop(const struct file_map *map);
+/* Whether mapped bytes of a file can be read, which otherwise ends in a SIGBUS: false where it got
+ * smaller, or its disk fails. True where the system cannot say. */
+bool file_pages_are_there(const void *from, size_t bytes);
 
 /* Writes all bytes to a descriptor, through short writes and EINTR. 0 or ERR_IO. */
 int file_write_all(int fd, const void *data, size_t bytes, const char *name);

@@ -6,10 +6,10 @@
  * The next block is filled when one is released, so that the device has work meanwhile. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "device/device.h"
 #include "placement/placement_internal.h"
 
-#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -40,22 +40,16 @@ void placement_advise(const struct placement_component *c, int block, bool in_pl
  * instead of a SIGBUS when it is read. */
 static int check_pages(const struct placement_component *c, int block)
 {
-#ifdef MADV_POPULATE_READ
     const struct placement_block *b = &c->source.blocks[block];
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     for (int t = b->first; c->source.is_file && t < b->first + b->count; t++) {
         const struct placement_tensor *tensor = &c->source.tensors[t];
-        uintptr_t from = (uintptr_t)c->data[t] / page * page;
-        uintptr_t to = (uintptr_t)c->data[t] + tensor->count * tensor_type_bytes(tensor->stored);
-        if (tensor->stays_mapped || tensor->in_memory || from >= to) continue;
-        if (madvise((void *)from, to - from, MADV_POPULATE_READ) == 0) continue;
-        if (errno == EFAULT || errno == EHWPOISON || errno == EIO)
-            return fail(ERR_IO,
-                        "%s: %s cannot be read any more: its file got smaller, or its disk "
-                        "failed",
-                        c->source.key, tensor->name);
+        if (tensor->stays_mapped || tensor->in_memory ||
+            file_pages_are_there(c->data[t], tensor->count * tensor_type_bytes(tensor->stored)))
+            continue;
+        return fail(ERR_IO,
+                    "%s: %s cannot be read any more: its file got smaller, or its disk failed",
+                    c->source.key, tensor->name);
     }
-#endif
     return OK;
 }
 

@@ -79,7 +79,7 @@ START_TEST(weights_are_drawn_alike_each_time)
     }
     float row[64];
     ck_assert_int_eq(one.folder.dit.config.text_dim, 64);
-    model_text_row(&one.folder, 1, row);
+    MUST(model_text_row(&one.folder, 1, row));
     ck_assert(row[0] <= 1 && row[0] >= -1);
     model_arch_close(&one);
     model_arch_close(&two);

@@ -67,7 +67,7 @@ START_TEST(what_is_written_is_read)
     ck_assert_int_eq(tokenizer_none(model.text), 3);
     ck_assert_str_eq(tokenizer_label_name(model.text, 1), "red square");
     float features[16];
-    model_text_row(&model, 2, features);
+    MUST(model_text_row(&model, 2, features));
     for (int i = 0; i < 16; i++)
         ck_assert(features[i] == (float)formula_uniform("table", (uint64_t)(32 + i)));
     uint64_t checksum = model.checksum;

@@ -423,6 +423,17 @@ START_TEST(shards_that_are_missing)
 }
 END_TEST
 
+/* While it is mapped: an error, no SIGBUS. */
+START_TEST(an_embedding_that_got_shorter)
+{
+    static struct made made;
+    struct pipeline_request request = zimage_request(33);
+    ck_assert_int_eq(truncate(in_folder("m/text_encoder/model.safetensors"), 4096), 0);
+    ck_assert_int_eq(make(&request, 1, &anyhow, &made), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(error_message(), "embed_tokens.weight cannot be read any more"));
+}
+END_TEST
+
 START_TEST(encoders_that_are_refused)
 {
     static const struct {
@@ -490,6 +501,7 @@ Suite *zimage_test_suite(void)
     tcase_add_test(tests, a_cached_prompt_opens_no_encoder);
     tcase_add_test(tests, caches_of_others_are_not_read);
     tcase_add_test(tests, shards_that_are_missing);
+    tcase_add_test(tests, an_embedding_that_got_shorter);
     tcase_add_loop_test(tests, encoders_that_are_refused, 0, 9);
     tcase_add_test(tests, weights_that_are_no_numbers);
     suite_add_tcase(suite, tests);

@@ -89,7 +89,7 @@ static void fuzz_use(const struct model_folder *model)
         require(tokens.count > 0 && tokens.count <= TEXT_MOST_ROWS);
         for (int i = 0; i < tokens.count; i++) {
             require(tokens.ids[i] >= 0 && tokens.ids[i] < rows);
-            model_text_row(model, tokens.ids[i], features);
+            require(model_text_row(model, tokens.ids[i], features) == 0);
         }
         tokens_free(&tokens);
     }

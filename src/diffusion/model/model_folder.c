@@ -303,11 +303,19 @@ int model_usual_steps(const struct model_folder *model)
     return model_is_turbo(model) ? TURBO_STEPS : USUAL_STEPS;
 }
 
-void model_text_row(const struct model_folder *model, int row, float *features)
+int model_text_row(const struct model_folder *model, int row, float *features)
 {
     size_t width = (size_t)model->dit.config.text_dim;
+    size_t bytes = width * tensor_type_bytes(model->table->type);
+    if (!model->table->is_copy &&
+        !file_pages_are_there((const char *)model->table->data + (size_t)row * bytes, bytes))
+        return fail(ERR_IO,
+                    "%s: the text encoder's %s cannot be read any more: its file got smaller, or "
+                    "its disk failed",
+                    model->path, model->table->name);
     for (size_t i = 0; i < width; i++)
         features[i] = (float)tensor_number(model->table, (size_t)row * width + i);
+    return OK;
 }
 
 int model_read_weight(const void *context, const struct store_tensor *weight, void *to)

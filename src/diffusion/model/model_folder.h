@@ -61,8 +61,8 @@ int model_usual_steps(const struct model_folder *model);
 int model_scale(const struct model_folder *model);
 int model_image_channels(const struct model_folder *model);
 
-/* Row `row` of the table as floats: [text_dim]. */
-void model_text_row(const struct model_folder *model, int row, float *features);
+/* Row `row` of the table as floats: [text_dim]. ERR_IO where its page cannot be read any more. */
+int model_text_row(const struct model_folder *model, int row, float *features);
 
 /* The bytes of one of its weights, out of the file: for pipeline/placed_dit.h; context: the model.
  */

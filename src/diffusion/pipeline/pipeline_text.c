@@ -78,11 +78,12 @@ static struct feature_key key_of(const struct pipeline *p, const struct pipeline
                                 .width = p->model->dit.config.text_dim};
 }
 
-static void gather_rows(const struct pipeline *p, const struct pipeline_prompt *prompt, float *rows)
+static int gather_rows(const struct pipeline *p, const struct pipeline_prompt *prompt, float *rows)
 {
     for (int k = 0; k < prompt->count; k++)
-        model_text_row(p->model, prompt->ids[k],
-                       rows + (size_t)k * (size_t)p->model->dit.config.text_dim);
+        TRY(model_text_row(p->model, prompt->ids[k],
+                           rows + (size_t)k * (size_t)p->model->dit.config.text_dim));
+    return OK;
 }
 
 /* ---- a request's prompts ---- */
@@ -114,7 +115,7 @@ static int prompt_look_up(struct pipeline *p, struct pipeline_prompt *prompt)
     prompt->features = malloc(prompt_floats(p, prompt) * sizeof *prompt->features);
     if (!prompt->features) return fail(ERR_SYSTEM, "out of memory");
     if (!has_text_encoder(p)) {
-        gather_rows(p, prompt, prompt->features);
+        TRY(gather_rows(p, prompt, prompt->features));
         return text_check_finite(p, prompt->features, prompt_floats(p, prompt));
     }
     const struct text_how how = text_how_of(p);
@@ -196,7 +197,7 @@ static int text_encode_all(struct pipeline *p, float *rows, const struct pipelin
         const struct pipeline_prompt *prompt = &p->prompts[i];
         missing[i] = prompt->count > 0 && !prompt->features;
         if (!missing[i]) continue;
-        gather_rows(p, prompt, rows + at);
+        TRY(gather_rows(p, prompt, rows + at));
         at += prompt_floats(p, prompt);
     }
     if (at == 0) return OK;
