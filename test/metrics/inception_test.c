@@ -194,7 +194,7 @@ Suite *inception_test_suite(void)
     Suite *suite = suite_create("inception_test");
     TCase *tests = tcase_create("figures");
     tcase_add_checked_fixture(tests, folder_make, folder_remove);
-    tcase_add_loop_test(tests, figures_of_two_networks, 0, 2);
+    tcase_add_loop_test(tests, figures_of_two_networks, 0, getenv("SKIP_SLOW") ? 1 : 2);
     tcase_add_test(tests, files_that_are_none);
     tcase_add_test(tests, eigenvalues_of_known_matrices);
     tcase_add_test(tests, distances_of_stretched_sets);
