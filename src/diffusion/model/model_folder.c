@@ -52,19 +52,34 @@ static int check_component(const cJSON *index, const char *path, const char *com
                 wanted[0]);
 }
 
+/* Pipelines that are read: how their _class_name begins, and classes of their components. */
+static const struct known_pipeline {
+    const char *prefix;
+    const char *transformer[2], *text_encoder[3];
+} known_pipelines[] = {
+    {"ZImage", {"ZImageTransformer2DModel"}, {"Qwen3Model", "Qwen3ForCausalLM"}},
+};
+
+static const struct known_pipeline *pipeline_of(const char *class)
+{
+    for (size_t i = 0; i < sizeof known_pipelines / sizeof *known_pipelines; i++)
+        if (strncmp(class, known_pipelines[i].prefix, strlen(known_pipelines[i].prefix)) == 0)
+            return &known_pipelines[i];
+    return NULL;
+}
+
 static int check_index(const cJSON *index, const char *path, bool *has_vae)
 {
-    static const char *const transformer[] = {"ZImageTransformer2DModel", NULL};
     static const char *const scheduler[] = {"FlowMatchEulerDiscreteScheduler", NULL};
-    static const char *const encoder[] = {"Qwen3Model", "Qwen3ForCausalLM", NULL};
     static const char *const autoencoder[] = {"AutoencoderKL", NULL};
     const char *class = "none", *vae;
     TRY(json_file_string(index, path, "_class_name", &class));
-    if (strncmp(class, "ZImage", 6) != 0)
+    const struct known_pipeline *known = pipeline_of(class);
+    if (!known)
         return fail(ERR_DATA, "%s: _class_name is %.60s; ZImagePipeline is read", path, class);
-    TRY(check_component(index, path, "transformer", transformer));
+    TRY(check_component(index, path, "transformer", known->transformer));
     TRY(check_component(index, path, "scheduler", scheduler));
-    TRY(check_component(index, path, "text_encoder", encoder));
+    TRY(check_component(index, path, "text_encoder", known->text_encoder));
     TRY(index_class(index, path, "vae", &vae));
     *has_vae = vae != NULL;
     return vae ? check_component(index, path, "vae", autoencoder) : OK;
