@@ -43,6 +43,7 @@ T5_STRINGS = ["\uFF21\uFF43 cat", "e\u0301e\u0301\u0301 e\u0301\u0323\u0316", "\
               "\u1E9E\u200D", "r\r\nn\u200B\u200Bx"]
 
 CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 QWEN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
         r"\s+(?!\S)|\s+")
 
@@ -184,7 +185,25 @@ def strings_of(n, s):
 with open(os.path.join(GOLDEN, "tokenizer_strings.txt"), "w", encoding="utf-8", newline="\n") as out:
     out.writelines(text[:60] + "\n" for n, s in enumerate(SENTENCES) for text in strings_of(n, s))
 
+WORDS = ["it's IT'S we'LL I'\u017F x'\u017Fx 'Re'd'VEry", "a1b22 333 \u0663\u00BD\u2167x", " a  b   c", "x \n y", "x  \n\n  y\r\n z", "\n\n", " \n ", "x   ", "  !a !! ?b", "!\n\n?\r\n.\n x",
+         "\tx\t\ty", "\u00A0x\u2003\u2003y\u0085z\u3000!", "caf\u00E9\u0301s e\u0301", "\u4E00\u53EA\u732B\uFF0C\u3002", "<|startoftext|>a <|endoftext|>!!<|endoftext|>", "!!<|startoftext|>",
+         "<|startoftext|", "''s'' 's''t", "\u200D\u200B\uFEFFx", "\U0001F468\u200D\U0001F469 \U0001F44D\U0001F3FD1", "-- \u2014x _y_ $5", "'", "s", " '", "x'", "' s"]
+
+
+def write_words():
+    """Bytes of the pieces that regular expressions cut texts into; white space that none takes is left out."""
+    patterns = {"qwen": (QWEN, False), "clip": (CLIP, True), "gpt2": (GPT2, False)}
+    lines = []
+    for name, (pattern, drops) in patterns.items():
+        split = pre_tokenizers.Split(Regex(pattern), "removed" if drops else "isolated", invert=drops)
+        cut = [[s, [len(piece.encode()) for piece, _ in split.pre_tokenize_str(s)]] for s in WORDS]
+        lines.append(f'"{name}":[\n' + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cut) + "]")
+    with open(os.path.join(GOLDEN, "tokenizer_words.json"), "w", encoding="ascii") as out:
+        out.write("{" + ",\n".join(lines) + "}\n")
+
+
 SPIECE = os.path.join(GOLDEN, "tokenizer_spiece.model")
+write_words()
 write("qwen", qwen(), STRINGS)
 write("clip", clip(), STRINGS + CLIP_STRINGS)
 write("t5", t5(SPIECE, False), STRINGS + T5_STRINGS)

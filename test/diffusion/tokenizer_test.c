@@ -1,7 +1,11 @@
 /* Tokenizers: the ids of the tokenizers library (scripts/reference/tokenizer_goldens.py), the chat
  * template, texts that are cut or broken, files that are no tokenizers. */
+#include "diffusion/text/byte_bpe.h"
+#include "diffusion/text/text_split.h"
 #include "diffusion/text/token_tables.h"
 #include "diffusion/text/tokenizer.h"
+#include "diffusion/text/unicode_text.h"
+#include "diffusion/text/unigram.h"
 #include "store/json_file.h"
 #include "test/diffusion/tiny_tokenizer.h"
 #include "test/support.h"
@@ -101,6 +105,120 @@ START_TEST(ids_are_the_library_s)
     assert_golden_ids("test/golden/tokenizer_qwen.json", "qwen");
     assert_golden_ids("test/golden/tokenizer_clip.json", "clip");
     assert_golden_ids("test/golden/tokenizer_t5.json", "t5");
+}
+END_TEST
+
+/* Words of white space are left out where the expression does not match it. */
+static int next_word(text_word *word, bool drops, const char *text, size_t *at)
+{
+    size_t left = strlen(text + *at), wide, first;
+    for (; left > 0; *at += wide, left -= wide) {
+        wide = word(text + *at, left);
+        ck_assert(wide > 0 && wide <= left);
+        if (drops && unicode_class_of(unicode_next(text + *at, left, &first)) == UNICODE_SPACE)
+            continue;
+        *at += wide;
+        return (int)wide;
+    }
+    return 0;
+}
+
+START_TEST(words_are_those_of_expressions)
+{
+    static const struct {
+        const char *name;
+        text_word *word;
+        bool drops;
+    } kinds[] = {{"qwen", text_word_qwen, false},
+                 {"clip", text_word_clip, true},
+                 {"gpt2", text_word_gpt2, false}};
+    cJSON *root;
+    const cJSON *item, *wanted;
+    MUST(json_file_read(&root, "test/golden/tokenizer_words.json", 1 << 20));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, kinds[i].name);
+        ck_assert_int_gt(cJSON_GetArraySize(list), 20);
+        cJSON_ArrayForEach(item, list)
+        {
+            const char *text = item->child->valuestring;
+            size_t at = 0;
+            cJSON_ArrayForEach(wanted, item->child->next)
+            {
+                int got = next_word(kinds[i].word, kinds[i].drops, text, &at);
+                ck_assert_msg(got == wanted->valueint, "%s: \"%s\" up to byte %zu: %d, not %d",
+                              kinds[i].name, text, at, got, wanted->valueint);
+            }
+            ck_assert_int_eq(next_word(kinds[i].word, kinds[i].drops, text, &at), 0);
+        }
+    }
+    cJSON_Delete(root);
+}
+END_TEST
+
+static void assert_list(const struct token_ids *ids, const int *wanted, size_t count)
+{
+    ck_assert_uint_eq(ids->count, count);
+    ck_assert_int_eq(memcmp(ids->ids, wanted, count * sizeof *wanted), 0);
+}
+
+/* What a merge takes away can be offered no longer: after b c, a b is not, and x a comes before
+ * a bc. */
+START_TEST(merges_by_rank)
+{
+    static const char *const merges[][2] = {{"b", "c"}, {"a", "b"}, {"x", "a"}, {"a", "bc"}};
+    static const char *const made[] = {"bc", "ab", "xa", "abc"};
+    struct vocabulary words;
+    struct byte_bpe bpe;
+    struct bpe_work work = {0};
+    struct token_ids ids = {0};
+    char letter[BYTE_LETTER_BYTES];
+    MUST(vocabulary_open(&words, 260, 1024));
+    for (int byte = 0; byte < 256; byte++) {
+        byte_letter(byte, letter);
+        MUST(vocabulary_add(&words, byte, letter, strlen(letter)));
+    }
+    for (int i = 0; i < 4; i++)
+        MUST(vocabulary_add(&words, 256 + i, made[i], strlen(made[i])));
+    MUST(byte_bpe_open(&bpe, &words, ""));
+    for (int i = 0; i < 4; i++)
+        MUST(byte_bpe_add(&bpe, &words, i, merges[i][0], strlen(merges[i][0]), merges[i][1],
+                          strlen(merges[i][1])));
+    MUST(byte_bpe_encode(&bpe, &work, "xabc", 4, &ids));
+    assert_list(&ids, (int[]){258, 256}, 2);
+    ids.count = 0;
+    MUST(byte_bpe_encode(&bpe, &work, "abcabx", 6, &ids));
+    assert_list(&ids, (int[]){259, 257, 'x'}, 3);
+    token_ids_free(&ids);
+    bpe_work_free(&work);
+    byte_bpe_free(&bpe);
+    vocabulary_free(&words);
+}
+END_TEST
+
+/* Of equal scores the way that is found first; an unknown character costs more than any piece. */
+START_TEST(pieces_by_score)
+{
+    static const char *const pieces[] = {"<unk>", "a", "bc", "c", "d", "dd"};
+    static const double scores[] = {0, -5, -9.5, 1, -1, -2};
+    struct vocabulary words;
+    struct unigram unigram;
+    struct unigram_work work = {0};
+    struct token_ids ids = {0};
+    double *owned = malloc(sizeof scores);
+    ck_assert_ptr_nonnull(owned);
+    memcpy(owned, scores, sizeof scores);
+    MUST(vocabulary_open(&words, 6, 64));
+    for (int i = 0; i < 6; i++)
+        MUST(vocabulary_add(&words, i, pieces[i], strlen(pieces[i])));
+    MUST(unigram_open(&unigram, &words, owned, 0));
+    MUST(unigram_encode(&unigram, &words, &work, "abc", 3, &ids));
+    MUST(unigram_encode(&unigram, &words, &work, "ddd", 3, &ids));
+    MUST(unigram_encode(&unigram, &words, &work, "bbcq", 4, &ids));
+    assert_list(&ids, (int[]){1, 2, 4, 5, 0, 2, 0}, 7);
+    token_ids_free(&ids);
+    unigram_work_free(&work);
+    unigram_free(&unigram);
+    vocabulary_free(&words);
 }
 END_TEST
 
@@ -461,6 +579,9 @@ Suite *tokenizer_test_suite(void)
     TCase *tests = tcase_create("tokenizer");
     tcase_add_checked_fixture(tests, set_up_tokenizer, tear_down_tokenizer);
     tcase_add_test(tests, ids_are_the_library_s);
+    tcase_add_test(tests, words_are_those_of_expressions);
+    tcase_add_test(tests, merges_by_rank);
+    tcase_add_test(tests, pieces_by_score);
     tcase_add_test(tests, folders_of_other_files);
     tcase_add_test(tests, texts_have_an_end);
     tcase_add_test(tests, any_bytes_are_a_text);
