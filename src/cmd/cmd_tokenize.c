@@ -54,8 +54,7 @@ static int find_tokenizer(char **path, const char *operand, int64_t encoder)
                         : path_join(model, "tokenizer");
     int code = *path ? OK : ERR_SYSTEM;
     if (code == OK && !file_is_dir(*path))
-        code = fail(ERR_INPUT, "%s has no folder tokenizer%s%.0d", model, encoder > 1 ? "_" : "",
-                    encoder > 1 ? (int)encoder : 0);
+        code = fail(ERR_INPUT, "%s has no folder %s", model, strrchr(*path, '/') + 1);
     free(model);
     return code;
 }

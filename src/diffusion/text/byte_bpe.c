@@ -35,10 +35,10 @@ void byte_letter(int byte, char letter[BYTE_LETTER_BYTES])
 
 int byte_letters_decode(struct text_bytes *to, const char *word, size_t bytes)
 {
-    int byte_of[LETTER_CODES];
+    int byte_of[LETTER_CODES], hidden = 256;
     memset(byte_of, -1, sizeof byte_of);
     for (int byte = 0; byte < 256; byte++)
-        byte_of[byte_code(byte)] = byte;
+        byte_of[byte_is_printed(byte) ? byte : hidden++] = byte;
     for (size_t at = 0, wide; at < bytes; at += wide) {
         int32_t code = unicode_next(word + at, bytes - at, &wide);
         int byte = code < LETTER_CODES ? byte_of[code] : -1;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { GRAPHEME_BYTES = 6 };
+enum { GRAPHEME_BYTES = 6, CHARSMAP_TEXT_MOST = 256 << 20 };
 
 static uint32_t charsmap_number(const uint8_t *p)
 {
@@ -98,6 +98,9 @@ int charsmap_apply(const struct charsmap *map, struct text_bytes *to, const char
 {
     for (size_t at = 0, all; at < bytes; at += all) {
         all = grapheme_bytes(text + at, bytes - at);
+        if (to->count > CHARSMAP_TEXT_MOST)
+            return fail(ERR_DATA, "precompiled_charsmap makes more than %d bytes of a text",
+                        CHARSMAP_TEXT_MOST);
         const char *whole = all < GRAPHEME_BYTES ? charsmap_find(map, text + at, all) : NULL;
         if (whole) {
             TRY(text_bytes_add(to, whole, strlen(whole)));
