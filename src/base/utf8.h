@@ -24,6 +24,20 @@ static inline size_t utf8_length(const char *text, size_t left)
     return length;
 }
 
+static inline bool utf8_is_sound(const char *text)
+{
+    size_t left = strlen(text), length = 1;
+    for (; left > 0 && length > 0; text += length, left -= length)
+        length = utf8_length(text, left);
+    return length > 0;
+}
+
+/* Bytes of the mark of UTF-8 that some editors begin a text with; 0: it has none. */
+static inline size_t utf8_mark(const char *text, size_t bytes)
+{
+    return bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 /* Writes a byte in the way of a format, or leaves it out; false: it may stand as it is. */
 typedef bool utf8_escape(FILE *out, unsigned char byte);
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "data/tags.h"
 
 #include <stdlib.h>
@@ -15,13 +16,13 @@ struct caption_entry {
     int image;
 };
 
-/* White space, and what C would end a text at, becomes single blanks between words; lines: but for
- * the ends of lines. */
+/* The mark of UTF-8 is left out; white space, and what C would end a text at, becomes single blanks
+ * between words; lines: but for the ends of lines. */
 static void caption_tidy(char *text, size_t bytes, bool lines)
 {
     size_t to = 0;
     bool blank = false;
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = utf8_mark(text, bytes); i < bytes; i++) {
         unsigned char byte = (unsigned char)text[i];
         if ((byte <= ' ' || byte == 127) && !(lines && byte == '\n')) {
             blank = to > 0;
@@ -57,6 +58,10 @@ static int caption_read_one(char **text, bool *found, const char *folder, const 
         code = tags_of_picture(text, name, words);
         *found = code == OK && **text;
         free(words);
+        if (*found && !utf8_is_sound(*text)) /* models hold them as JSON */
+            code =
+                fail(ERR_DATA, "%s/%s: a tag is no UTF-8: rename its folder, or save its text so",
+                     folder, name);
     }
     free(data);
     free(path);

@@ -158,14 +158,6 @@ static char *label_take_name(char **at, char separator)
     return label_trim(name);
 }
 
-static bool label_is_utf8(const char *text)
-{
-    size_t left = strlen(text), length = 1;
-    for (; left > 0 && length > 0; text += length, left -= length)
-        length = utf8_length(text, left);
-    return length > 0;
-}
-
 /* `at`: its first character that is no blank. */
 static int label_take_line(struct label_reader *r, int number, const char *line, char *at)
 {
@@ -194,7 +186,7 @@ static int label_take_line(struct label_reader *r, int number, const char *line,
     if (r->classes[image] && strcmp(r->classes[image], class) != 0)
         return fail(ERR_DATA, "%s:%d:%d: %.100s has class %.60s already", r->path, number, column,
                     name, r->classes[image]);
-    if (!label_is_utf8(class)) /* models hold names as JSON, where two of them might be one */
+    if (!utf8_is_sound(class)) /* models hold names as JSON, where two of them might be one */
         return fail(ERR_DATA, "%s:%d:%d: the class is no UTF-8: save the file as that", r->path,
                     number, column);
     r->classes[image] = class;
@@ -203,11 +195,10 @@ static int label_take_line(struct label_reader *r, int number, const char *line,
 
 static int label_take_lines(struct label_reader *r, size_t bytes)
 {
-    static const char mark[] = "\xEF\xBB\xBF"; /* that a text is UTF-8: some editors write it */
     char *line = r->text;
     if (strlen(r->text) != bytes)
         return fail(ERR_DATA, "%s: holds zero bytes: no file of names and classes", r->path);
-    if (strncmp(line, mark, sizeof mark - 1) == 0) line += sizeof mark - 1;
+    line += utf8_mark(line, bytes);
     for (int number = 1; line; number++) {
         char *next = strchr(line, '\n');
         if (next) *next++ = '\0';

@@ -63,10 +63,10 @@ int tags_of_picture(char **set, const char *name, const char *text)
     char **words = NULL;
     *set = NULL;
     TRY_CLEANUP(path && rest ? OK : ERR_SYSTEM);
-    count = cut_words(path, "/,", NULL) + cut_words(rest, ",\n", NULL);
+    count = cut_words(path, "/,\n", NULL) + cut_words(rest, ",\n", NULL);
     words = malloc(((size_t)count + 1) * sizeof *words);
     TRY_CLEANUP(words ? OK : fail(ERR_SYSTEM, "out of memory"));
-    count = cut_words(path, "/,", words);
+    count = cut_words(path, "/,\n", words);
     count += cut_words(rest, ",\n", words + count);
     /* a separator of one byte becomes one of two */
     *set = join_words(words, count, 2 * (strlen(name) + (text ? strlen(text) : 0) + 1));

@@ -1,7 +1,10 @@
 /* Pictures with several labels each. */
+#include "data/captions.h"
 #include "data/tags.h"
 #include "math/label_columns.h"
 #include "test/support.h"
+
+#include <sys/stat.h>
 
 START_TEST(a_set_is_sorted_and_each_tag_once)
 {
@@ -17,6 +20,7 @@ START_TEST(a_set_is_sorted_and_each_tag_once)
         {"a.png", "long hair,\t blue eyes \r\nsmile", "blue eyes, long hair, smile"},
         {"a, b/c.png", "b", "a, b"}, /* a folder's name is cut as a text is */
         {"a.png", "x", "x"},
+        {"re\nd/a.png", NULL, "d, re"}, /* a model holds a set as a line */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *set;
@@ -24,6 +28,34 @@ START_TEST(a_set_is_sorted_and_each_tag_once)
         ck_assert_str_eq(set, cases[i].set);
         free(set);
     }
+}
+END_TEST
+
+static const char *name_of(const void *names, int i)
+{
+    return ((const char *const *)names)[i];
+}
+
+/* A model holds tags as JSON, where two that are no UTF-8 might be one. */
+START_TEST(tags_are_utf8)
+{
+    static const char *const names[] = {"red/a.png", "red/b.png"}, *const odd[] = {"r\xE9/a.png"};
+    struct captions captions;
+    char text[200];
+    ck_assert_int_eq(mkdir(in_folder("red"), 0777), 0);
+    write_text("red/a.txt", "\xEF\xBB\xBFr\xC3\xA9, red"); /* with the mark of some editors */
+    MUST(captions_read(&captions, folder, true, 2, name_of, names, NULL));
+    ck_assert_int_eq(captions.text_count, 2);
+    ck_assert_str_eq(captions.texts[captions.labels[0]], "red, r\xC3\xA9");
+    ck_assert_str_eq(captions.texts[captions.labels[1]], "red");
+    captions_free(&captions);
+    ck_assert_int_eq(captions_read(&captions, folder, true, 1, name_of, odd, NULL), ERR_DATA);
+    captions_free(&captions);
+    write_text("red/b.txt", "r\xE9");
+    ck_assert_int_eq(captions_read(&captions, folder, true, 2, name_of, names, NULL), ERR_DATA);
+    snprintf(text, sizeof text, "%s/red/b.png: a tag is no UTF-8", folder);
+    ck_assert_msg(strstr(error_message(), text), "%s", error_message());
+    captions_free(&captions);
 }
 END_TEST
 
@@ -86,6 +118,8 @@ START_TEST(sets_that_cannot_be_learnt)
     ck_assert_int_eq(tag_sets_make(&sets, "here", 2, none), ERR_DATA);
     ck_assert_str_eq(error_message(), "here: no picture has a tag");
     tag_sets_free(&sets);
+    ck_assert_int_eq(tag_sets_read(&sets, "file", ""), ERR_DATA);
+    tag_sets_free(&sets);
     /* one more than can be learnt */
     char *many = malloc(8 * (TAGS_MOST + 1) + 1), *end = many;
     for (int i = 0; i <= TAGS_MOST; i++)
@@ -107,7 +141,9 @@ Suite *tags_test_suite(void)
 {
     Suite *suite = suite_create("tags_test");
     TCase *tests = tcase_create("sets");
+    tcase_add_checked_fixture(tests, folder_make, folder_remove);
     tcase_add_test(tests, a_set_is_sorted_and_each_tag_once);
+    tcase_add_test(tests, tags_are_utf8);
     tcase_add_test(tests, sets_become_columns);
     tcase_add_test(tests, tags_are_found_or_refused);
     tcase_add_test(tests, sets_that_cannot_be_learnt);
