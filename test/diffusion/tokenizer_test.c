@@ -541,6 +541,9 @@ START_TEST(other_files_are_refused)
     assert_refused(in_folder("q"), ERR_DATA, "merges.txt:2: LEFT RIGHT");
     tiny_file_write(in_folder("q"), "merges.txt", "i n\n\0", 5);
     assert_refused(in_folder("q"), ERR_DATA, "zero byte");
+    write_vocab_folder("test/golden/tokenizer_qwen.json", in_folder("q"),
+                       "{\"added_tokens_decoder\": [{\"content\": \"x\"}]}");
+    assert_refused(in_folder("q"), ERR_DATA, "added_tokens_decoder: an object");
     MUST(file_read("test/golden/tokenizer_spiece.model", 1 << 20, &data, &bytes));
     tiny_file_write(folder, "spiece.model", (char *)data, bytes - 1);
     assert_refused(in_folder("spiece.model"), ERR_DATA, "damaged");

@@ -42,10 +42,19 @@ static int take_path(struct tokenizer_files *files, const char *name)
 
 /* ---- without tokenizer.json: what transformers makes of the other files ---- */
 
-/* "added_tokens_decoder": {"ID": {"content": ...}, ...} */
+/* "added_tokens_decoder": {"ID": {"content": ...}, ...}; NULL: there is none. */
+static const cJSON *config_decoder(const struct tokenizer_files *files)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder");
+    return cJSON_IsNull(item) ? NULL : item;
+}
+
 static int read_decoder(struct tokenizer_files *files, const cJSON *decoder)
 {
     const cJSON *item;
+    if (decoder && !cJSON_IsObject(decoder)) /* items of a list have no names */
+        return fail(ERR_DATA, "%s: added_tokens_decoder: an object is expected",
+                    files->config_path);
     cJSON_ArrayForEach(item, decoder)
     {
         int64_t id;
@@ -144,8 +153,7 @@ static int read_vocab(struct tokenizer_files *files)
     if (is_clip) strcpy(t->suffix, suffix);
     code = byte_bpe_open(&t->bpe, &t->words, t->suffix);
     if (code < 0) return fail_within(code, "%s", t->path);
-    TRY(read_decoder(files,
-                     cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder")));
+    TRY(read_decoder(files, config_decoder(files)));
     TRY(is_clip ? make_clip(files) : make_qwen(t));
     TRY(take_path(files, "merges.txt"));
     return read_merges_file(t);
@@ -169,7 +177,7 @@ static int add_extra_ids(struct tokenizer_files *files)
 static int read_spiece(struct tokenizer_files *files)
 {
     struct tokenizer *t = files->t;
-    const cJSON *decoder = cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder");
+    const cJSON *decoder = config_decoder(files);
     const char *last = config_text(files, "eos_token");
     if (!last) last = "</s>";
     TRY(spiece_file_read(t));
