@@ -553,6 +553,16 @@ START_TEST(other_files_are_refused)
 }
 END_TEST
 
+/* Fields of sentencepiece_model.proto: 1 a piece, 3 the normalizer with 2 its table. */
+START_TEST(models_of_sentencepiece_are_refused)
+{
+    tiny_file_write(folder, "spiece.model", "\x1A\3\x12\1x", 5);
+    assert_refused(in_folder("spiece.model"), ERR_DATA, "spiece.model: precompiled_charsmap");
+    tiny_file_write(folder, "spiece.model", "\n\4\n\2ab\n\4\n\2ab", 12);
+    assert_refused(in_folder("spiece.model"), ERR_DATA, "the word ab stands twice");
+}
+END_TEST
+
 START_TEST(other_templates_are_refused)
 {
     struct tokenizer *t;
@@ -595,6 +605,7 @@ Suite *tokenizer_test_suite(void)
     tcase_add_test(tests, classes_are_tokens);
     tcase_add_test(tests, other_kinds_are_refused);
     tcase_add_test(tests, other_files_are_refused);
+    tcase_add_test(tests, models_of_sentencepiece_are_refused);
     tcase_add_test(tests, other_templates_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

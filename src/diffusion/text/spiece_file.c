@@ -76,8 +76,9 @@ static int spiece_read_charsmap(struct tokenizer *t, const struct protobuf_field
     while (protobuf_next(&at, end, &f, &sound)) {
         if (f.number != NORMALIZER_CHARSMAP || !f.is_bytes || f.count == 0) continue;
         if (t->normalizer.count > 0) return spiece_damaged(t);
-        TRY(charsmap_open(&t->normalizer.charsmap, f.bytes, f.count));
-        TRY(text_normalizer_add(&t->normalizer, TEXT_STEP_CHARSMAP));
+        int code = charsmap_open(&t->normalizer.charsmap, f.bytes, f.count);
+        if (code == OK) code = text_normalizer_add(&t->normalizer, TEXT_STEP_CHARSMAP);
+        if (code < 0) return fail_within(code, "%s", t->path);
     }
     return sound ? OK : spiece_damaged(t);
 }

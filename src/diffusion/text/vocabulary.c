@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WORD_SHOWN = 60 };
+
 int vocabulary_open(struct vocabulary *v, int rows, size_t bytes)
 {
     size_t slots = 16;
@@ -42,11 +44,12 @@ static size_t vocabulary_slot(const struct vocabulary *v, const char *word, size
 int vocabulary_add(struct vocabulary *v, int id, const char *word, size_t bytes)
 {
     size_t slot = vocabulary_slot(v, word, bytes);
-    if (v->slots[slot] >= 0) return fail(ERR_DATA, "the word %.60s stands twice", word);
+    int shown = bytes < WORD_SHOWN ? (int)bytes : WORD_SHOWN;
+    if (v->slots[slot] >= 0) return fail(ERR_DATA, "the word %.*s stands twice", shown, word);
     if (id < 0 || id >= v->rows || bytes >= v->room - v->used)
         return fail(ERR_INTERNAL, "no room for word %d", id);
     if (v->words[id].text)
-        return fail(ERR_DATA, "%.60s and %.60s have one id, %d", v->words[id].text, word, id);
+        return fail(ERR_DATA, "%.60s and %.*s have one id, %d", v->words[id].text, shown, word, id);
     memcpy(v->all + v->used, word, bytes);
     v->all[v->used + bytes] = '\0';
     v->words[id] = (struct vocabulary_word){v->all + v->used, (uint32_t)bytes};
