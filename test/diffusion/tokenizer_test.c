@@ -563,6 +563,24 @@ START_TEST(models_of_sentencepiece_are_refused)
 }
 END_TEST
 
+/* Each of them is compared with all before: so many would take minutes. */
+START_TEST(too_many_added_tokens)
+{
+    enum { MANY = 16385, ITEM = 32 };
+    size_t used = 0, room = MANY * ITEM;
+    char *config = malloc(room);
+    ck_assert_ptr_nonnull(config);
+    for (int i = 0; i < MANY; i++)
+        used += (size_t)snprintf(config + used, room - used, "%s\"9\":{\"content\":\"#%d\"}",
+                                 i ? "," : "{\"added_tokens_decoder\":{", i);
+    used += (size_t)snprintf(config + used, room - used, "}}");
+    ck_assert_uint_lt(used, room);
+    write_vocab_folder("test/golden/tokenizer_qwen.json", in_folder("q"), config);
+    assert_refused(in_folder("q"), ERR_DATA, "vocab.json: more than 16384 added tokens");
+    free(config);
+}
+END_TEST
+
 START_TEST(other_templates_are_refused)
 {
     struct tokenizer *t;
@@ -606,6 +624,7 @@ Suite *tokenizer_test_suite(void)
     tcase_add_test(tests, other_kinds_are_refused);
     tcase_add_test(tests, other_files_are_refused);
     tcase_add_test(tests, models_of_sentencepiece_are_refused);
+    tcase_add_test(tests, too_many_added_tokens);
     tcase_add_test(tests, other_templates_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

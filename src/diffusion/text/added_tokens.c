@@ -10,6 +10,8 @@ int added_tokens_add(struct added_tokens *added, const char *text, int id, bool 
                      bool special)
 {
     if (*text == '\0') return OK;
+    if (added->count == ADDED_TOKENS_MOST)
+        return fail(ERR_DATA, "more than %d added tokens", ADDED_TOKENS_MOST);
     TRY(text_reserve(&added->list, &added->room, added->count + 1, sizeof *added->list));
     char *copy = strdup(text);
     if (!copy) return fail(ERR_SYSTEM, "out of memory");

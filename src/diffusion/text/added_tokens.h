@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { ADDED_TOKENS_MOST = 16384 }; /* as they are also looked for one by one */
+
 struct added_token {
     char *text; /* owned */
     size_t bytes;
@@ -20,7 +22,7 @@ struct added_tokens {
     bool begins[2][256]; /* whether one begins so: [normalized][byte] */
 };
 
-/* ERR_SYSTEM. One of no bytes is left out. */
+/* One of no bytes is left out. ERR_SYSTEM; ERR_DATA, without a file's name, for too many. */
 int added_tokens_add(struct added_tokens *added, const char *text, int id, bool normalized,
                      bool special);
 /* Behind the last: ERR_DATA for one that stands twice. */

@@ -72,7 +72,8 @@ static int add_named(struct tokenizer *t, const char *word)
     int id = vocabulary_find(&t->words, word, strlen(word));
     if (id < 0) return fail(ERR_DATA, "%s: the word %.40s is missing", t->path, word);
     if (added_tokens_named(&t->added, word)) return OK;
-    return added_tokens_add(&t->added, word, id, false, true);
+    int code = added_tokens_add(&t->added, word, id, false, true);
+    return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
 /* CLIP's: lower case, words that end with a suffix, an end token before and behind. */
@@ -169,7 +170,8 @@ static int add_extra_ids(struct tokenizer_files *files)
     for (int i = 0; i < count; i++) {
         snprintf(name, sizeof name, "<extra_id_%d>", count - 1 - i);
         if (vocabulary_find(&t->words, name, strlen(name)) >= 0) continue;
-        TRY(added_tokens_add(&t->added, name, pieces + i, false, true));
+        int code = added_tokens_add(&t->added, name, pieces + i, false, true);
+        if (code < 0) return fail_within(code, "%s", t->path);
     }
     return OK;
 }

@@ -360,7 +360,8 @@ int tokenizer_json_added(struct tokenizer *t, const cJSON *item, int id)
     if (known >= 0 && known != id)
         return fail(ERR_DATA, "%s: the added token %.60s is %d, in its vocabulary %d", t->path,
                     text, id, known);
-    return added_tokens_add(&t->added, text, id, set[0], set[1]);
+    int code = added_tokens_add(&t->added, text, id, set[0], set[1]);
+    return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
 static int read_added_tokens(struct tokenizer *t, const cJSON *root)
