@@ -31,4 +31,11 @@ void fsync_is_instant(void);
  * turn. */
 const char *call_that_failed(void);
 
+/* The turn behind `turn` where there are thousands of calls: all of the first `all`, and then fewer
+ * and fewer. */
+static inline int turn_behind(int turn, int all)
+{
+    return turn + 1 + turn / all;
+}
+
 #endif

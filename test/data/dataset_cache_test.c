@@ -283,7 +283,7 @@ START_TEST(a_set_fails_at_any_call)
     if (_i == 1) options.cache_dir = NULL;
     uint64_t whole = fingerprint(&options);
     const char *call = "";
-    for (int turn = 1; call; turn += 1 + turn / 40) {
+    for (int turn = 1; call; turn = turn_behind(turn, 40)) {
         struct dataset *set;
         if (_i == 0) ck_assert_int_eq(system(command), 0);
         CALL_FAILS(.turn = turn);

@@ -6,12 +6,6 @@
 
 static const char settings[] = "max_steps=6 eval_steps=2 checkpoint.every=2 frames.every=3";
 
-/* Of thousands of calls the first ones, and then fewer and fewer. */
-static int turn_behind(int turn)
-{
-    return turn + 1 + turn / 8;
-}
-
 static void assert_orderly(int code, const char *call, int turn)
 {
     ck_assert_msg(code == OK || code == ERR_SYSTEM || code == ERR_IO || code == ERR_OUTPUT ||
@@ -28,7 +22,7 @@ START_TEST(a_run_fails_at_any_call)
     log_set_level(LOG_ERROR);
     MUST(train(whole, false, settings));
     const char *call = "";
-    for (int turn = 1; call; turn = turn_behind(turn)) {
+    for (int turn = 1; call; turn = turn_behind(turn, 8)) {
         snprintf(run_dir, sizeof run_dir, "%s/run-%d", folder, turn);
         CALL_FAILS(.turn = turn, .every = _i % 2);
         int code = train(run_dir, false, settings);
@@ -49,7 +43,7 @@ START_TEST(a_resume_fails_at_any_call)
     log_set_level(LOG_ERROR);
     MUST(train(whole, false, settings));
     const char *call = "";
-    for (int turn = 1; call; turn = turn_behind(turn)) {
+    for (int turn = 1; call; turn = turn_behind(turn, 8)) {
         snprintf(run_dir, sizeof run_dir, "%s/run-%d", folder, turn);
         snprintf(command, sizeof command,
                  "cp -r '%s' '%s' && cd '%s' && rm checkpoints/*6.safetensors model* final*", whole,
@@ -71,7 +65,7 @@ START_TEST(a_report_fails_at_any_call)
     MUST(train(run_dir, false, settings));
     log_set_level(LOG_ERROR);
     const char *call = "";
-    for (int turn = 1; call; turn = turn_behind(turn)) {
+    for (int turn = 1; call; turn = turn_behind(turn, 8)) {
         const char *runs[] = {run_dir, run_dir};
         struct run_story story;
         CALL_FAILS(.turn = turn, .every = _i);

@@ -23,6 +23,8 @@ START_TEST(stops_by_name)
 {
     struct child child = child_fork();
     if (child.pid == 0) {
+        signal(SIGHUP, SIG_DFL); /* under nohup it would stay ignored */
+        signal(SIGINT, SIG_DFL);
         signals_install();
         signals_install(); /* changes nothing */
         raise(SIGUSR2);
@@ -50,6 +52,7 @@ START_TEST(a_second_interrupt_ends_at_once)
 {
     struct child child = child_fork();
     if (child.pid == 0) {
+        signal(SIGINT, SIG_DFL);
         signals_install();
         signals_set_unsaved(true);
         raise(SIGINT);

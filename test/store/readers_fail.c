@@ -79,17 +79,11 @@ static const struct {
                {"config", read_config}};
 enum { READERS = sizeof readers / sizeof *readers };
 
-/* Of thousands of calls the first ones, and then fewer and fewer. */
-static int turn_behind(int turn)
-{
-    return turn + 1 + turn / 30;
-}
-
 static void fail_in_turn(int (*read)(const char *path), const char *path)
 {
     int plain = read(path);
     const char *call = "";
-    for (int turn = 1; call; turn = turn_behind(turn)) {
+    for (int turn = 1; call; turn = turn_behind(turn, 30)) {
         fail(OK, "%s", "");
         CALL_FAILS(.turn = turn);
         int code = read(path);
