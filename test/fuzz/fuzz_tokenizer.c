@@ -106,7 +106,7 @@ static void use_tokens(const struct tokenizer *t, struct tokens *tokens, int mos
     require(tokens->count >= 0 && (most == 0 || tokens->count <= most));
     require(tokens->lost >= 0 && (most > 0 || tokens->lost == 0));
     for (int i = 0; i < tokens->count; i++)
-        require(tokens->ids[i] >= 0);
+        require(tokens->ids[i] >= 0 && tokens->ids[i] < tokenizer_rows(t));
     require(tokenizer_decode(t, &text, &bytes, tokens->ids, tokens->count) == 0);
     require(strlen(text) <= bytes);
     free(text);

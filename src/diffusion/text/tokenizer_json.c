@@ -364,6 +364,22 @@ int tokenizer_json_added(struct tokenizer *t, const cJSON *item, int id)
     return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
+/* One that is looked for in normalised text, and would not be found there as it is written. */
+static int refuse_changed_token(const struct tokenizer *t, const struct added_token *token)
+{
+    struct text_bytes normal = {0}, spare = {0};
+    int code = text_normalize(&t->normalizer, &normal, &spare, token->text, token->bytes);
+    if (code == OK &&
+        (normal.count != token->bytes || memcmp(normal.bytes, token->text, token->bytes) != 0))
+        code = fail(ERR_DATA,
+                    "%s: the added token %.60s is another text once it is normalised: "
+                    "not computed here",
+                    t->path, token->text);
+    text_bytes_free(&normal);
+    text_bytes_free(&spare);
+    return code;
+}
+
 static int read_added_tokens(struct tokenizer *t, const cJSON *root)
 {
     const cJSON *list = json_value(root, "added_tokens"), *item;
@@ -372,14 +388,18 @@ static int read_added_tokens(struct tokenizer *t, const cJSON *root)
     cJSON_ArrayForEach(item, list)
         TRY(tokenizer_json_added(t, item, tokenizer_json_id(json_value(item, "id"))));
     int code = added_tokens_sort(&t->added);
-    return code < 0 ? fail_within(code, "%s", t->path) : OK;
+    if (code < 0) return fail_within(code, "%s", t->path);
+    for (size_t i = 0; i < t->added.count; i++)
+        if (t->added.list[i].normalized) TRY(refuse_changed_token(t, &t->added.list[i]));
+    return OK;
 }
 
 static int frame_add(const struct tokenizer *t, struct token_frame *frame, const cJSON *item)
 {
     int id = tokenizer_json_id(item);
-    if (id < 0 || frame->count == TOKEN_FRAME_MOST)
-        return fail(ERR_DATA, "%s: post_processor: up to %d ids are expected", t->path,
+    bool is_word = id >= 0 && id < t->words.rows && t->words.words[id].text;
+    if (frame->count == TOKEN_FRAME_MOST || (!is_word && !added_tokens_of_id(&t->added, id)))
+        return fail(ERR_DATA, "%s: post_processor: up to %d ids of tokens are expected", t->path,
                     TOKEN_FRAME_MOST);
     frame->ids[frame->count++] = id;
     return OK;
