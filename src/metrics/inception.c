@@ -510,6 +510,10 @@ static int image_rows(struct inception *x, struct image_list images, int width, 
         value_free(&now);
         TRY(code);
     }
+    for (size_t i = 0; i < (size_t)images.n * FEATURES; i++)
+        if (!isfinite(rows->data[i]))
+            return fail(ERR_DATA, "%s: its weights make features that are no finite numbers",
+                        x->path);
     return OK;
 }
 

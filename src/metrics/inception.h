@@ -14,8 +14,8 @@ struct inception_metrics {
 /* path: safetensors with torchvision's names of inception_v3 ("Conv2d_1a_3x3.conv.weight", ...). Of
  * a file with 1008 classes (fc.weight), which is TensorFlow's network of 2015 that FID was defined
  * by, averages leave out the padding and the last block has a maximum, as there. Images are brought
- * to 299 x 299 by bilinear weights. ERR_INPUT, ERR_DATA: the file; ERR_SYSTEM; ERR_STOPPED. NaN
- * for fewer than 2 images of either. */
+ * to 299 x 299 by bilinear weights. ERR_INPUT, ERR_DATA: the file, also where its features
+ * overflow; ERR_SYSTEM; ERR_STOPPED. NaN for fewer than 2 images of either. */
 int inception_measure(struct inception_metrics *metrics, const char *path, struct image_list real,
                       struct image_list fake, int width, int height, bool (*stop_requested)(void));
 /* What is wrong with the file, before images are made for it. */

@@ -35,8 +35,9 @@ static void add_filled(struct store_writer *writer, float **at, const char *name
     *at += count;
 }
 
-/* classes: of a last layer, which is not used; 0: none. without: a tensor that is left out. */
-static void write_weights(const char *path, int classes, const char *without)
+/* classes: of a last layer, which is not used; 0: none. without: a tensor that is left out. gain:
+ * of the last block's last convolution. */
+static void write_weights(const char *path, int classes, const char *without, double gain)
 {
     static const struct {
         const char *name;
@@ -55,7 +56,8 @@ static void write_weights(const char *path, int classes, const char *without)
         const int64_t shape[] = {c->cout, c->cin, c->kh, c->kw};
         snprintf(name, sizeof name, "%s.conv.weight", c->name);
         if (!without || strcmp(name, without) != 0)
-            add_filled(writer, &at, name, 4, shape, sqrt(6.0 / (c->cin * c->kh * c->kw)), 0);
+            add_filled(writer, &at, name, 4, shape,
+                       (i == CONVS - 1 ? gain : 1) * sqrt(6.0 / (c->cin * c->kh * c->kw)), 0);
         for (int k = 0; k < 4; k++) {
             snprintf(name, sizeof name, "%s.bn.%s", c->name, norms[k].name);
             add_filled(writer, &at, name, 1, shape, norms[k].scale, norms[k].offset);
@@ -92,7 +94,7 @@ START_TEST(figures_of_two_networks)
     struct image_list real = draw(bytes[0], lists[0], "real", REAL, 127.5);
     struct image_list fake = draw(bytes[1], lists[1], "fake", FAKE, 40);
     snprintf(path, sizeof path, "%s/inception.safetensors", folder);
-    write_weights(path, _i ? 1008 : 0, NULL);
+    write_weights(path, _i ? 1008 : 0, NULL, 1);
     MUST(inception_check(path));
     MUST(inception_measure(&m, path, real, fake, WIDTH, HEIGHT, NULL));
     ck_assert_msg(fabs(m.fid / goldens[_i][0] - 1) <= 1e-4, "FID %.9g", m.fid);
@@ -109,11 +111,26 @@ START_TEST(files_that_are_none)
     char path[128];
     snprintf(path, sizeof path, "%s/inception.safetensors", folder);
     ck_assert_int_eq(inception_check(path), ERR_INPUT);
-    write_weights(path, 0, "Mixed_6c.branch7x7_2.conv.weight");
+    write_weights(path, 0, "Mixed_6c.branch7x7_2.conv.weight", 1);
     ck_assert_int_eq(inception_check(path), ERR_DATA);
     ck_assert_msg(strstr(error_message(), path) &&
                       strstr(error_message(), "Mixed_6c.branch7x7_2.conv.weight"),
                   "%s", error_message());
+}
+END_TEST
+
+/* Weights that are finite, and make what is not. */
+START_TEST(features_are_finite)
+{
+    static uint8_t bytes[FAKE * IMAGE];
+    const uint8_t *list[FAKE];
+    struct inception_metrics m;
+    char path[128];
+    struct image_list images = draw(bytes, list, "fake", FAKE, 40);
+    snprintf(path, sizeof path, "%s/inception.safetensors", folder);
+    write_weights(path, 0, NULL, 5e39);
+    ck_assert_int_eq(inception_measure(&m, path, images, images, WIDTH, HEIGHT, NULL), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "inception.safetensors: its weights make"));
 }
 END_TEST
 
@@ -196,6 +213,7 @@ Suite *inception_test_suite(void)
     tcase_add_checked_fixture(tests, folder_make, folder_remove);
     tcase_add_loop_test(tests, figures_of_two_networks, 0, getenv("SKIP_SLOW") ? 1 : 2);
     tcase_add_test(tests, files_that_are_none);
+    if (!getenv("SKIP_SLOW")) tcase_add_test(tests, features_are_finite);
     tcase_add_test(tests, eigenvalues_of_known_matrices);
     tcase_add_test(tests, distances_of_stretched_sets);
     suite_add_tcase(suite, tests);
