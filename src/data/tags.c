@@ -128,13 +128,24 @@ static int copy_sets(struct tag_sets *s, int count, const char *const *sets)
     return OK;
 }
 
+static size_t bytes_as_json(const char *text)
+{
+    size_t bytes = 0;
+    for (; *text; text++)
+        bytes += (unsigned char)*text < ' ' ? 6 : *text == '"' || *text == '\\' ? 2 : 1;
+    return bytes;
+}
+
 int tag_sets_make(struct tag_sets *made, const char *whose, int count, const char *const *sets)
 {
     size_t bytes = 1;
     int code = OK, words_count = 0;
     *made = (struct tag_sets){0};
     for (int i = 0; i < count; i++)
-        bytes += strlen(sets[i]) + 1;
+        bytes += bytes_as_json(sets[i]) + 6; /* and the end of a line */
+    if (bytes > TAG_BYTES_MOST)
+        return fail(ERR_DATA, "%s: %d sets of tags take %zu bytes, but a model holds at most %d",
+                    whose, count, bytes, TAG_BYTES_MOST);
     char *text = malloc(bytes), *end = text;
     char **words = malloc((bytes + 2) * sizeof *words); /* in their order, and sorted */
     int *counts = calloc((size_t)count + 1, sizeof *counts);

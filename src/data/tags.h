@@ -6,7 +6,10 @@
 
 #include <stddef.h>
 
-enum { TAGS_MOST = 4096 }; /* of all pictures */
+enum {
+    TAGS_MOST = 4096,         /* of all pictures */
+    TAG_BYTES_MOST = 15 << 20 /* of all sets as JSON: a model's header may have 16 MiB */
+};
 
 struct tag_sets {
     int tag_count, count; /* tags, and sets of them */
@@ -21,7 +24,7 @@ struct tag_sets {
 int tags_of_picture(char **set, const char *name, const char *text);
 
 /* Of sets as tags_of_picture writes them. ERR_DATA, naming `whose`, for more tags than TAGS_MOST,
- * for no tag at all; ERR_SYSTEM. *made is to be freed in any case. */
+ * longer texts than TAG_BYTES_MOST, no tag at all; ERR_SYSTEM. *made is to be freed in any case. */
 int tag_sets_make(struct tag_sets *made, const char *whose, int count, const char *const *sets);
 void tag_sets_free(struct tag_sets *sets);
 

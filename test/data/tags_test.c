@@ -133,6 +133,15 @@ START_TEST(sets_that_cannot_be_learnt)
     ck_assert_int_eq(sets.tag_count, TAGS_MOST);
     tag_sets_free(&sets);
     free(many);
+    /* more than a model holds */
+    many = malloc(TAG_BYTES_MOST + 1);
+    memset(many, 'x', TAG_BYTES_MOST);
+    many[TAG_BYTES_MOST] = '\0';
+    one = many;
+    ck_assert_int_eq(tag_sets_make(&sets, "here", 1, &one), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "here: 1 sets of tags take 15728647 bytes"));
+    tag_sets_free(&sets);
+    free(many);
 }
 END_TEST
 
