@@ -132,6 +132,36 @@ START_TEST(weights_that_are_no_numbers)
 }
 END_TEST
 
+/* Likewise of the table, also the second time: nothing is kept of a prompt that failed. */
+START_TEST(rows_that_are_no_numbers)
+{
+    struct device *device;
+    struct pipeline *pipeline;
+    const struct pipeline_request request = request_of(1);
+    const struct placement_options options = {.way = PLACEMENT_NONE};
+    float sigmas[SIGMAS_MOST_STEPS + 1];
+    int first;
+    struct store_tensor table = *model.table;
+    float *copy = malloc(table.bytes);
+    ck_assert_ptr_nonnull(copy);
+    for (size_t i = 0; i < table.bytes / sizeof *copy; i++)
+        copy[i] = NAN;
+    table.data = copy;
+    table.is_copy = true;
+    const struct store_tensor *sound = model.table;
+    model.table = &table;
+    MUST(device_open(&device, "cpu", 1));
+    MUST(pipeline_open(&pipeline, &model, device, &options, PIPELINE_AS_STORED));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pipeline_prepare(pipeline, &request, sigmas, &first), ERR_DATA);
+    model.table = sound;
+    MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
+    pipeline_close(pipeline);
+    device_close(device);
+    free(copy);
+}
+END_TEST
+
 /* How often the pipeline may look before it is told to stop, and how many steps it had done. */
 static int stop_looks, stop_steps;
 
@@ -185,6 +215,7 @@ Suite *pipeline_test_suite(void)
     tcase_add_test(tests, too_little_memory_is_said_before);
     tcase_add_test(tests, requests_that_are_refused);
     tcase_add_test(tests, weights_that_are_no_numbers);
+    tcase_add_test(tests, rows_that_are_no_numbers);
     tcase_add_test(tests, stopped_between_blocks);
     suite_add_tcase(suite, tests);
     return suite;

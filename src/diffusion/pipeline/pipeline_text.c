@@ -138,7 +138,9 @@ static int prompt_set(struct pipeline *p, struct pipeline_prompt *prompt, const 
                         ids[i]);
     memcpy(prompt->ids, ids, bytes);
     prompt->count = count;
-    return prompt_look_up(p, prompt);
+    int code = prompt_look_up(p, prompt);
+    if (code < 0) prompt_forget(prompt); /* or the next request would find half-made features */
+    return code;
 }
 
 int pipeline_prepare_text(struct pipeline *p)
