@@ -378,6 +378,55 @@ START_TEST(a_cached_prompt_opens_no_encoder)
 }
 END_TEST
 
+/* Adds one to a number of a tensor in the text encoder's file, which has no CRCs then, as files of
+ * others have none. */
+static void change_number(const struct store_tensor *tensor, size_t index)
+{
+    const char *path = in_folder("m/text_encoder/model.safetensors");
+    float number;
+    uint8_t *text;
+    size_t bytes, at;
+    MUST(file_read(path, 1 << 24, &text, &bytes));
+    for (at = 0; memcmp(text + at, tensor->data, tensor->bytes) != 0; at++)
+        ck_assert_uint_lt(at + tensor->bytes, bytes);
+    at += index * sizeof number;
+    memcpy(&number, text + at, sizeof number);
+    number++;
+    memcpy(text + at, &number, sizeof number);
+    for (size_t i = 0; i + 5 < bytes; i++)
+        if (memcmp(text + i, "crc32", 5) == 0) text[i] = 'x';
+    model_folder_close(&model);
+    MUST(file_atomic_write_whole(path, text, bytes, false));
+    MUST(model_folder_open(&model, in_folder("m")));
+    free(text);
+}
+
+/* Far behind the bytes that a model's checksum has: a matrix's end, and a row of the table that
+ * the prompt asks for. */
+START_TEST(caches_of_a_changed_encoder_are_not_read)
+{
+    static struct made first, made;
+    struct pipeline_request request = zimage_request(PROMPT);
+    char *cache = string_format("%s/cache", folder);
+    request.steps = 1;
+    request.rows[PROMPT - 1] = 200;
+    request.text_cache = cache;
+    MUST(make(&request, 1, &anyhow, &first));
+    for (int i = 0; i < 2; i++) {
+        if (i == 0)
+            change_number(model.text_weights[QWEN3_UP], 64 * 32 - 1);
+        else
+            change_number(model.table, 200 * 32);
+        MUST(make(&request, 1, &anyhow, &made));
+        ck_assert_int_eq(made.report_count, 3);
+        ck_assert(memcmp(made.text, first.text, sizeof made.text) != 0);
+        first = made;
+    }
+    ck_assert_int_eq(entries(cache), 3);
+    free(cache);
+}
+END_TEST
+
 /* Keyed by the encoder and how it computes; damage, or a folder that cannot be written, is no
  * more than work. */
 START_TEST(caches_of_others_are_not_read)
@@ -534,6 +583,7 @@ Suite *zimage_test_suite(void)
     tcase_add_test(tests, modes_share_their_weights);
     tcase_add_test(tests, a_cached_prompt_opens_no_encoder);
     tcase_add_test(tests, caches_of_others_are_not_read);
+    tcase_add_test(tests, caches_of_a_changed_encoder_are_not_read);
     tcase_add_test(tests, shards_that_are_missing);
     tcase_add_test(tests, an_embedding_that_got_shorter);
     tcase_add_loop_test(tests, encoders_that_are_refused, 0, 9);

@@ -38,7 +38,7 @@ struct model_folder {
     bool has_vae;
     struct model_defaults defaults;
     uint64_t checksum;      /* of configs, headers, and some bytes of each tensor */
-    uint64_t text_checksum; /* likewise of the text encoder alone */
+    uint64_t text_checksum; /* likewise of the text encoder alone, and of each tensor's end */
 };
 
 /* ERR_INPUT for a folder without model_index.json; ERR_DATA, naming the file, for a file or a

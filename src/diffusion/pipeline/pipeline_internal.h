@@ -8,9 +8,11 @@
 #include "diffusion/pipeline/placed_kl.h"
 #include "diffusion/pipeline/placed_text.h"
 
-/* Features of a prompt, [count][text_dim]; NULL: not made yet. */
+/* Features of a prompt, [count][text_dim]; NULL: not made yet. encoder: a checksum of the text
+ * encoder and of the rows of its embedding that they are made of; of a prompt with a cache. */
 struct pipeline_prompt {
     int ids[TEXT_MOST_ROWS], count;
+    uint64_t encoder;
     float *features;
 };
 /* The prompt, and what guidance leads away from. */

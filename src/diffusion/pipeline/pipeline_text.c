@@ -1,5 +1,6 @@
 /* The pipeline's text encoder: prompts become what the denoiser reads, out of a table, out of a
  * cache of earlier calls, or by a stage of their own, which is over before the denoiser comes. */
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "device/device.h"
@@ -71,7 +72,7 @@ static struct text_how text_how_of(const struct pipeline *p)
 static struct feature_key key_of(const struct pipeline *p, const struct pipeline_prompt *prompt,
                                  const struct text_how *how)
 {
-    return (struct feature_key){.encoder = p->model->text_checksum,
+    return (struct feature_key){.encoder = prompt->encoder,
                                 .how = how->text,
                                 .ids = prompt->ids,
                                 .count = prompt->count,
@@ -111,13 +112,14 @@ static int text_check_finite(const struct pipeline *p, const float *features, si
 /* Features of the table or of the cache; else they stay NULL. */
 static int prompt_look_up(struct pipeline *p, struct pipeline_prompt *prompt)
 {
+    size_t bytes = prompt_floats(p, prompt) * sizeof *prompt->features;
     if (has_text_encoder(p) && !p->text_cache) return OK;
-    prompt->features = malloc(prompt_floats(p, prompt) * sizeof *prompt->features);
+    prompt->features = malloc(bytes);
     if (!prompt->features) return fail(ERR_SYSTEM, "out of memory");
-    if (!has_text_encoder(p)) {
-        TRY(gather_rows(p, prompt, prompt->features));
+    TRY(gather_rows(p, prompt, prompt->features));
+    if (!has_text_encoder(p))
         return text_check_finite(p, prompt->features, prompt_floats(p, prompt));
-    }
+    prompt->encoder = hash_bytes(p->model->text_checksum, prompt->features, bytes);
     const struct text_how how = text_how_of(p);
     const struct feature_key key = key_of(p, prompt, &how);
     if (feature_cache_find(p->text_cache, &key, prompt->features)) return OK;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct feature_key {
-    uint64_t encoder;   /* a checksum of its config and its weights */
+    uint64_t encoder;   /* a checksum of its config, its weights, the prompt's rows of its table */
     const char *how;    /* "cpu f32": what computed them */
     const int32_t *ids; /* [count] */
     int count, width;
