@@ -58,7 +58,17 @@ err_has "--tags: no tag 'rouge'; there are big, blue, red, round, square"
 run 64 imgtrain sample whole --tags red --class 1 -o x
 err_has "--class and --tags exclude each other"
 run 64 imgtrain sample whole --class 5 -o x
+# sets of other tags than the tables have columns, or of none, are not believed
+for sets in '' 'big, blue, red, round' 'big, blue, red, round, square, x'; do
+    cp whole/model.safetensors lie.safetensors
+    python3 "$root/test/cli/store_file.py" lie.safetensors set "gan.label_sets=$sets" || flunk "store_file.py"
+    run 65 imgtrain sample lie.safetensors --seeds 0 -o x
+    err_has "imgtrain: lie.safetensors: "
+done
 has_not x
+run 64 imgtrain project whole photos/red/round/1.ppm --class 5 -o x
+run 0 imgtrain project whole photos/red/round/1.ppm --class 4 --steps 2 --candidates 8 --tune 1 -o found
+run 0 imgtrain sample found/model.safetensors --tags 'blue,square' --grid 1x1 -o tuned.ppm
 
 run 0 imgtrain eval whole photos
 out_has "coverage"
