@@ -93,6 +93,22 @@ START_TEST(sets_become_columns)
 }
 END_TEST
 
+/* An exported model's description lists them, as UTF-8. */
+START_TEST(lists_end_with_a_character)
+{
+    static const char *const texts[] = {"r\xC3\xA9", "x"};
+    static const char *const lists[] = {"...", "r...", "r...", "r\xC3\xA9, x"};
+    struct tag_sets sets;
+    char list[8];
+    MUST(tag_sets_make(&sets, "data", 2, texts));
+    for (size_t i = 0; i < 4; i++) {
+        tags_tell(&sets, list, 4 + i);
+        ck_assert_str_eq(list, lists[i]);
+    }
+    tag_sets_free(&sets);
+}
+END_TEST
+
 START_TEST(tags_are_found_or_refused)
 {
     static const char *const texts[] = {"big, red", "blue"};
@@ -154,6 +170,7 @@ Suite *tags_test_suite(void)
     tcase_add_test(tests, a_set_is_sorted_and_each_tag_once);
     tcase_add_test(tests, tags_are_utf8);
     tcase_add_test(tests, sets_become_columns);
+    tcase_add_test(tests, lists_end_with_a_character);
     tcase_add_test(tests, tags_are_found_or_refused);
     tcase_add_test(tests, sets_that_cannot_be_learnt);
     suite_add_tcase(suite, tests);
