@@ -165,17 +165,23 @@ static void use_text(const char *text, size_t bytes)
     tokens_free(&tokens);
 }
 
+static void fuzz_make_folder_in(const char *name)
+{
+    require(mkdir(fuzz_path(name), 0700) == 0);
+}
+
 static void fuzz_begin(void)
 {
-    char path[96];
     fuzz_make_folder();
     fuzz_write("qwen.json", print_qwen);
     fuzz_write("clip.json", print_clip);
     fuzz_write("unigrams.json", print_unigrams);
     fuzz_write("vocab.json", print_vocabulary);
-    snprintf(path, sizeof path, "%s/f", fuzz_folder);
-    require(mkdir(path, 0700) == 0);
+    fuzz_make_folder_in("f");
     fuzz_write("f/tokenizer.json", print_qwen);
+    fuzz_make_folder_in("g");
+    fuzz_write("g/vocab.json", print_vocabulary);
+    fuzz_put("g/merges.txt", "a b\n", 4);
     require(tokenizer_open(&sound[0], fuzz_path("qwen.json")) == 0);
     require(tokenizer_open(&sound[1], fuzz_path("clip.json")) == 0);
     require(tokenizer_open(&sound[2], fuzz_path("unigrams.json")) == 0);
@@ -202,6 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     case CONFIG:
         fuzz_put("f/tokenizer_config.json", data, bytes);
         open_and_use(fuzz_path("f"));
+        fuzz_put("g/tokenizer_config.json", data, bytes); /* which says more of these files */
+        open_and_use(fuzz_path("g"));
         break;
     case CHARSMAP: use_charsmap(data, bytes); break;
     case TEXT:
