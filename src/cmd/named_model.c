@@ -26,6 +26,17 @@ bool named_model_is(const char *operand)
     return is;
 }
 
+/* Of the longest text that it reads: no shorter one takes more. */
+static int text_rows_of(const struct model_folder *folder)
+{
+    int most = s3dit_text_most(&folder->dit.config);
+    if (tokenizer_has_labels(folder->text)) return 1;
+    if (most > TEXT_MOST_ROWS) most = TEXT_MOST_ROWS;
+    if (folder->encoder.layers > 0 && folder->encoder.config.positions < most)
+        most = folder->encoder.config.positions;
+    return most;
+}
+
 static int read_folder(struct named_model *model, const char *operand)
 {
     char *path;
@@ -34,15 +45,12 @@ static int read_folder(struct named_model *model, const char *operand)
     free(path);
     model->folder = &model->read;
     model->name = operand;
+    TRY(code);
     const struct model_defaults *own = &model->read.defaults;
     model->side = own->width > own->height ? own->width : own->height;
     if (model->side == 0) model->side = 16 * pipeline_patch_side(&model->read);
-    model->text_rows = 1;
-    /* The longest text that it reads: no shorter one takes more. */
-    int most = s3dit_text_most(&model->read.dit.config);
-    if (code == OK && !tokenizer_has_labels(model->read.text))
-        model->text_rows = most < TEXT_MOST_ROWS ? most : TEXT_MOST_ROWS;
-    return code;
+    model->text_rows = text_rows_of(&model->read);
+    return OK;
 }
 
 int named_model_open(struct named_model *model, const char *operand, const char *arch,

@@ -176,6 +176,12 @@ run 0 imgtrain info text
 out_has "yes, by --prompt"
 run 0 imgtrain plan text --size 16
 out_has " text "
+# an encoder of fewer positions than a prompt may have tokens
+cp text/text_encoder/config.json all.json
+sed 's/"model_type"/"max_position_embeddings": 64, "model_type"/' all.json >text/text_encoder/config.json
+run 0 imgtrain plan text --size 16
+out_has " text "
+cp all.json text/text_encoder/config.json
 
 # what it made of a prompt is kept: the second time no encoder is opened
 run 0 imgtrain $t --prompt "a red cat" -o cat.png --json
