@@ -65,13 +65,18 @@ START_TEST(finds_faults)
 #endif
     };
     char text[16384];
+    const char *settings = getenv("IMGTRAIN_EMU");
+    bool drawn = settings && strstr(settings, "order="); /* so is the thread that is told of */
     run_fault(FAULT_NONE, text, sizeof text);
     ck_assert_msg(text[0] == '\0', "without a fault: %s", text);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         run_fault(faults[i].kind, text, sizeof text);
-        for (int k = 0; k < 2; k++)
+        ck_assert_msg(text[0] != '\0', "fault %d is not found", (int)faults[i].kind);
+        for (int k = 0; k < 2; k++) {
+            if (drawn && strstr(faults[i].says[k], "thread (")) continue;
             ck_assert_msg(strstr(text, faults[i].says[k]) != NULL, "fault %d says: %.1000s",
                           (int)faults[i].kind, text);
+        }
         ck_assert_ptr_nonnull(
             strstr(text, faults[i].kind == FAULT_HOST_READ ? "cuda_emu" : "faulty_kernel"));
     }
