@@ -300,7 +300,7 @@ static __global__ void embed_gather_kernel(float *out, const float *table, struc
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     size_t i = at / e, j = at % e;
-    out[i * stride + j] = label_entry(label_columns(labels, (int)i), table, k, (int)j);
+    out[i * stride + j] = label_entry(label_columns_of(labels, (int)i), table, k, (int)j);
 }
 
 static int cuda_embed_gather(struct device *device, float *out, const float *table,
@@ -319,7 +319,7 @@ static __global__ void embed_grad_kernel(float *dtable, const float *d, struct n
     int j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= e) return;
     for (int i = 0; i < n; i++)
-        label_entry_grad(label_columns(labels, i), dtable, d[(size_t)i * stride + j], 1, k, j);
+        label_entry_grad(label_columns_of(labels, i), dtable, d[(size_t)i * stride + j], 1, k, j);
 }
 
 static int cuda_embed_grad(struct device *device, float *dtable, const float *d,
@@ -336,7 +336,7 @@ static __global__ void cuda_project_kernel(float *out, const float *f, const flo
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
-    struct label_columns columns = label_columns(labels, i);
+    struct label_columns columns = label_columns_of(labels, i);
     float sum = 0;
     for (int j = 0; j < e; j++)
         sum += f[(size_t)i * e + j] * label_entry(columns, table, k, j);
@@ -358,7 +358,7 @@ static __global__ void project_dgrad_kernel(float *df, const float *dout, const 
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= count) return;
     size_t i = at / e, j = at % e;
-    df[at] = dout[i] * label_entry(label_columns(labels, (int)i), table, k, (int)j);
+    df[at] = dout[i] * label_entry(label_columns_of(labels, (int)i), table, k, (int)j);
 }
 
 static int cuda_project_dgrad(struct device *device, float *df, const float *dout,
@@ -377,7 +377,7 @@ static __global__ void project_grad_kernel(float *dtable, const float *dout, con
     int j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= e) return;
     for (int i = 0; i < n; i++)
-        label_entry_grad(label_columns(labels, i), dtable, dout[i], f[(size_t)i * e + j], k, j);
+        label_entry_grad(label_columns_of(labels, i), dtable, dout[i], f[(size_t)i * e + j], k, j);
 }
 
 static int cuda_project_grad(struct device *device, float *dtable, const float *dout,

@@ -177,7 +177,7 @@ int sampler_mix(struct sampler *s, const double *weights)
     for (int i = 0; i < sampler_classes(s); i++)
         all += weights[i];
     for (int i = 0; i < sampler_classes(s); i++) {
-        struct label_columns of = label_columns((struct nn_labels){&i, s->tags.table}, 0);
+        struct label_columns of = label_columns_of((struct nn_labels){&i, s->tags.table}, 0);
         for (int t = 0; t < of.count; t++)
             columns[of.column[t]] += weights[i] / all * (double)of.scale;
     }

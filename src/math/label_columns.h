@@ -22,7 +22,7 @@ struct label_columns {
     float scale;
 };
 
-HOST_DEVICE static inline struct label_columns label_columns(struct nn_labels labels, int i)
+HOST_DEVICE static inline struct label_columns label_columns_of(struct nn_labels labels, int i)
 {
     struct label_columns c = {labels.label + i, 1, 1.0f};
     if (labels.sets) {

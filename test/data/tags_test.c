@@ -79,7 +79,7 @@ START_TEST(sets_become_columns)
     struct nn_labels labels = {label, sets.table};
     const double entries[] = {0, 101 / sqrt(2), 1011 / sqrt(3)};
     for (int i = 0; i < 3; i++)
-        ck_assert(fabs((double)label_entry(label_columns(labels, i), row, 4, 0) - entries[i]) <=
+        ck_assert(fabs((double)label_entry(label_columns_of(labels, i), row, 4, 0) - entries[i]) <=
                   1e-4);
     /* through a file's metadata and back */
     MUST(tag_sets_write(&sets, &text));

@@ -283,7 +283,7 @@ static int cpu_embed_gather(struct device *device, float *out, const float *tabl
     (void)device;
     TRY(nn_check_embedding("embed_gather", n, e, k, stride));
     for (int i = 0; i < n; i++) {
-        struct label_columns columns = label_columns(labels, i);
+        struct label_columns columns = label_columns_of(labels, i);
         for (int j = 0; j < e; j++)
             out[i * stride + j] = label_entry(columns, table, k, j);
     }
@@ -296,7 +296,7 @@ static int cpu_embed_grad(struct device *device, float *dtable, const float *d,
     (void)device;
     TRY(nn_check_embedding("embed_grad", n, e, k, stride));
     for (int i = 0; i < n; i++) {
-        struct label_columns columns = label_columns(labels, i);
+        struct label_columns columns = label_columns_of(labels, i);
         for (int j = 0; j < e; j++)
             label_entry_grad(columns, dtable, d[i * stride + j], 1, k, j);
     }
@@ -309,7 +309,7 @@ static int cpu_project(struct device *device, float *out, const float *f, const 
     (void)device;
     TRY(nn_check_embedding("project", n, e, k, e));
     for (int i = 0; i < n; i++) {
-        struct label_columns columns = label_columns(labels, i);
+        struct label_columns columns = label_columns_of(labels, i);
         float sum = 0;
         for (int j = 0; j < e; j++)
             sum += f[i * e + j] * label_entry(columns, table, k, j);
@@ -324,7 +324,7 @@ static int cpu_project_dgrad(struct device *device, float *df, const float *dout
     (void)device;
     TRY(nn_check_embedding("project_dgrad", n, e, k, e));
     for (int i = 0; i < n; i++) {
-        struct label_columns columns = label_columns(labels, i);
+        struct label_columns columns = label_columns_of(labels, i);
         for (int j = 0; j < e; j++)
             df[i * e + j] = dout[i] * label_entry(columns, table, k, j);
     }
@@ -337,7 +337,7 @@ static int cpu_project_grad(struct device *device, float *dtable, const float *d
     (void)device;
     TRY(nn_check_embedding("project_grad", n, e, k, e));
     for (int i = 0; i < n; i++) {
-        struct label_columns columns = label_columns(labels, i);
+        struct label_columns columns = label_columns_of(labels, i);
         for (int j = 0; j < e; j++)
             label_entry_grad(columns, dtable, dout[i], f[i * e + j], k, j);
     }
