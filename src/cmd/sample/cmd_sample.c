@@ -162,6 +162,23 @@ static int sample_diffusion(char *model, const struct sample_options *options)
     return cmd_generate((int)(sizeof words / sizeof *words) - 1, words);
 }
 
+static int sample_generator(const char *model, const struct sample_options *options)
+{
+    struct seed_list seeds = {0};
+    struct latent_file latents = {0}, edit = {0};
+    struct sample_list list;
+    if (!options->edit) options_without_effect("strength", "without --edit");
+    int code = choose_samples(options, &list, &seeds, &latents, &edit);
+    if (!list.walk) options_without_effect("frames fps", "without --interpolate or --video");
+    if (list.walk && !sample_is_video(options->output))
+        options_without_effect("fps", "where images are made, not a video");
+    if (code == OK) code = sample_model(model, options, &list);
+    seed_list_free(&seeds);
+    latent_file_free(&latents);
+    latent_file_free(&edit);
+    return code;
+}
+
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options options = {
@@ -254,7 +271,7 @@ int cmd_sample(int argc, char **argv)
                  "--interpolate LIST | --video]",
         .about = "Makes images with a trained generator (a model, a checkpoint or a run): files "
                  "seed-00000.png\nand so on, one grid, or the walk between samples. A sample "
-                 "depends on its seed (and class) alone.",
+                 "depends on its seed (and class, or tags) alone.",
         .options = rows,
         .min_operands = 1,
         .max_operands = 1,
@@ -264,23 +281,10 @@ int cmd_sample(int argc, char **argv)
             "imgtrain sample model.safetensors --interpolate 0,1,2,3 -o walk.mp4\n"
             "imgtrain sample runs/icons-001 --tags \"red, round\" --grid 8x8 -o grid.png\n"
             "imgtrain sample model.safetensors --latents mine.npy --truncation 0.8 -o out/\n",
-
     };
-    struct seed_list seeds = {0};
-    struct latent_file latents = {0}, edit = {0};
-    struct sample_list list;
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_sample_check_options(&options));
-    if (is_diffusion(argv[1])) return sample_diffusion(argv[1], &options);
-    if (!options.edit) options_without_effect("strength", "without --edit");
-    int code = choose_samples(&options, &list, &seeds, &latents, &edit);
-    if (!list.walk) options_without_effect("frames fps", "without --interpolate or --video");
-    if (list.walk && !sample_is_video(options.output))
-        options_without_effect("fps", "where images are made, not a video");
-    if (code == OK) code = sample_model(argv[1], &options, &list);
-    seed_list_free(&seeds);
-    latent_file_free(&latents);
-    latent_file_free(&edit);
-    return code;
+    return is_diffusion(argv[1]) ? sample_diffusion(argv[1], &options)
+                                 : sample_generator(argv[1], &options);
 }
