@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <utf8proc.h>
 #include <yaml.h>
 #include <zlib.h>
 
@@ -65,8 +66,9 @@ static void print_device(const char *name, const char *spec)
 
 static void print_libraries(void)
 {
-    printf("%-12s libpng %s, zlib %s, libyaml %s, cJSON %s\n", "libraries",
-           png_get_libpng_ver(NULL), zlibVersion(), yaml_get_version_string(), cJSON_Version());
+    printf("%-12s libpng %s, zlib %s, libyaml %s, cJSON %s, utf8proc %s (Unicode %s)\n",
+           "libraries", png_get_libpng_ver(NULL), zlibVersion(), yaml_get_version_string(),
+           cJSON_Version(), utf8proc_version(), utf8proc_unicode_version());
 }
 
 /* Code for one GPU runs on those of the same generation that are no older. */
