@@ -47,8 +47,7 @@ int json_file_read(cJSON **object, const char *path, size_t limit)
     return code;
 }
 
-/* NULL also where the member is null. */
-static const cJSON *json_member(const cJSON *object, const char *key)
+const cJSON *json_file_member(const cJSON *object, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return item && !cJSON_IsNull(item) ? item : NULL;
@@ -56,7 +55,7 @@ static const cJSON *json_member(const cJSON *object, const char *key)
 
 int json_file_expect(const cJSON *object, const char *path, const char *key)
 {
-    return json_member(object, key) ? OK : fail(ERR_DATA, "%s: %s is missing", path, key);
+    return json_file_member(object, key) ? OK : fail(ERR_DATA, "%s: %s is missing", path, key);
 }
 
 static int json_to_int(const cJSON *item, const char *path, const char *key, int64_t low,
@@ -73,14 +72,14 @@ static int json_to_int(const cJSON *item, const char *path, const char *key, int
 int json_file_int(const cJSON *object, const char *path, const char *key, int64_t low, int64_t high,
                   int *value)
 {
-    const cJSON *item = json_member(object, key);
+    const cJSON *item = json_file_member(object, key);
     return item ? json_to_int(item, path, key, low, high, value) : OK;
 }
 
 int json_file_double(const cJSON *object, const char *path, const char *key, double low,
                      double high, double *value)
 {
-    const cJSON *item = json_member(object, key);
+    const cJSON *item = json_file_member(object, key);
     if (!item) return OK;
     double number = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
     if (!(number >= low && number <= high))
@@ -91,7 +90,7 @@ int json_file_double(const cJSON *object, const char *path, const char *key, dou
 
 int json_file_bool(const cJSON *object, const char *path, const char *key, bool *value)
 {
-    const cJSON *item = json_member(object, key);
+    const cJSON *item = json_file_member(object, key);
     if (!item) return OK;
     if (!cJSON_IsBool(item)) return fail(ERR_DATA, "%s: %s: true or false is expected", path, key);
     *value = cJSON_IsTrue(item);
@@ -100,7 +99,7 @@ int json_file_bool(const cJSON *object, const char *path, const char *key, bool 
 
 int json_file_string(const cJSON *object, const char *path, const char *key, const char **value)
 {
-    const cJSON *item = json_member(object, key);
+    const cJSON *item = json_file_member(object, key);
     if (!item) return OK;
     if (!cJSON_IsString(item)) return fail(ERR_DATA, "%s: %s: a string is expected", path, key);
     *value = item->valuestring;
@@ -110,7 +109,7 @@ int json_file_string(const cJSON *object, const char *path, const char *key, con
 int json_file_ints(const cJSON *object, const char *path, const char *key, int64_t low,
                    int64_t high, int count, int *values)
 {
-    const cJSON *list = json_member(object, key), *item;
+    const cJSON *list = json_file_member(object, key), *item;
     if (!list) return OK;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != count)
         return fail(ERR_DATA, "%s: %s: a list of %d numbers is expected", path, key, count);

@@ -16,6 +16,9 @@ int json_file_read(cJSON **object, const char *path, size_t limit);
 /* Likewise, of a text that file_read has read already. */
 int json_file_parse(cJSON **object, const char *path, const uint8_t *text, size_t bytes);
 
+/* A member, whatever its kind; NULL where it is absent or null. Borrowed. */
+const cJSON *json_file_member(const cJSON *object, const char *key);
+
 /* A member of `object`, which is that of the file `path`. Where it is absent or null, *value stays
  * as it is and the answer is OK; ERR_DATA where it is of another kind or out of range (NaN is).
  * Strings are borrowed. */

@@ -25,8 +25,8 @@ static int refuse_schedules(const cJSON *config, const char *path)
         TRY(json_file_bool(config, path, keys[i], &set));
         if (set) return fail(ERR_DATA, "%s: %s is not computed yet", path, keys[i]);
     }
-    const cJSON *terminal = cJSON_GetObjectItemCaseSensitive(config, "shift_terminal");
-    if (terminal && !cJSON_IsNull(terminal) && !cJSON_IsFalse(terminal))
+    const cJSON *terminal = json_file_member(config, "shift_terminal");
+    if (terminal && !cJSON_IsFalse(terminal))
         return fail(ERR_DATA, "%s: shift_terminal is not computed yet", path);
     return OK;
 }
@@ -62,8 +62,7 @@ static int refuse_networks(const cJSON *config, const char *path)
 {
     bool norm = true;
     int frames = 1;
-    const cJSON *vision = cJSON_GetObjectItemCaseSensitive(config, "siglip_feat_dim");
-    if (vision && !cJSON_IsNull(vision))
+    if (json_file_member(config, "siglip_feat_dim"))
         return fail(ERR_DATA,
                     "%s: siglip_feat_dim is set: a model that reads images as prompts is "
                     "not computed here",

@@ -29,9 +29,9 @@ char *model_path(const struct model_folder *model, const char *component, const 
 static int index_class(const cJSON *index, const char *path, const char *component,
                        const char **class)
 {
-    const cJSON *pair = cJSON_GetObjectItemCaseSensitive(index, component);
+    const cJSON *pair = json_file_member(index, component);
     *class = NULL;
-    if (!pair || cJSON_IsNull(pair)) return OK;
+    if (!pair) return OK;
     const cJSON *second =
         cJSON_IsArray(pair) && cJSON_GetArraySize(pair) == 2 ? cJSON_GetArrayItem(pair, 1) : NULL;
     if (!second || !(cJSON_IsString(second) || cJSON_IsNull(second)))

@@ -25,9 +25,9 @@ static int read_rope(struct qwen3_config *c, const cJSON *config, const char *pa
     static const char *const keys[] = {"rope_parameters", "rope_scaling"};
     TRY(json_file_double(config, path, "rope_theta", 1, 1e12, &c->rope_theta));
     for (int i = 0; i < 2; i++) {
-        const cJSON *object = cJSON_GetObjectItemCaseSensitive(config, keys[i]);
+        const cJSON *object = json_file_member(config, keys[i]);
         const char *type = "default";
-        if (!object || cJSON_IsNull(object)) continue;
+        if (!object) continue;
         TRY(json_file_string(object, path, "type", &type));
         TRY(json_file_string(object, path, "rope_type", &type));
         if (!cJSON_IsObject(object) || strcmp(type, "default") != 0)

@@ -45,8 +45,7 @@ static int take_path(struct tokenizer_files *files, const char *name)
 /* "added_tokens_decoder": {"ID": {"content": ...}, ...}; NULL: there is none. */
 static const cJSON *config_decoder(const struct tokenizer_files *files)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(files->config, "added_tokens_decoder");
-    return cJSON_IsNull(item) ? NULL : item;
+    return json_file_member(files->config, "added_tokens_decoder");
 }
 
 static int read_decoder(struct tokenizer_files *files, const cJSON *decoder)

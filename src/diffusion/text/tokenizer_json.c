@@ -9,17 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A member; NULL also where it is null. */
-static const cJSON *json_value(const cJSON *object, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNull(item) ? NULL : item;
-}
-
 /* The member "type"; "none" where there is none. */
 static const char *type_of(const cJSON *object)
 {
-    const char *type = cJSON_GetStringValue(json_value(object, "type"));
+    const char *type = cJSON_GetStringValue(json_file_member(object, "type"));
     return type ? type : "none";
 }
 
@@ -31,9 +24,9 @@ static bool type_is(const cJSON *object, const char *type)
 /* {"Regex": "..."} or {"String": "..."}; NULL: neither. */
 static const char *pattern_of(const cJSON *step)
 {
-    const cJSON *pattern = json_value(step, "pattern");
-    const char *regex = cJSON_GetStringValue(json_value(pattern, "Regex"));
-    return regex ? regex : cJSON_GetStringValue(json_value(pattern, "String"));
+    const cJSON *pattern = json_file_member(step, "pattern");
+    const char *regex = cJSON_GetStringValue(json_file_member(pattern, "Regex"));
+    return regex ? regex : cJSON_GetStringValue(json_file_member(pattern, "String"));
 }
 
 int tokenizer_json_id(const cJSON *item)
@@ -95,7 +88,7 @@ static int refuse_switches(const struct tokenizer *t, const cJSON *model)
 {
     static const char *const off[] = {"fuse_unk", "byte_fallback", "ignore_merges"};
     const char *prefix = "";
-    if (json_value(model, "dropout"))
+    if (json_file_member(model, "dropout"))
         return fail(ERR_DATA, "%s: dropout is not computed here", t->path);
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         bool on = false;
@@ -109,7 +102,8 @@ static int refuse_switches(const struct tokenizer *t, const cJSON *model)
 
 static int read_bpe(struct tokenizer *t, const cJSON *model)
 {
-    const cJSON *vocabulary = json_value(model, "vocab"), *merges = json_value(model, "merges");
+    const cJSON *vocabulary = json_file_member(model, "vocab"),
+                *merges = json_file_member(model, "merges");
     const cJSON *item;
     const char *suffix = "";
     int rank = 0;
@@ -157,9 +151,9 @@ static int read_pieces(struct tokenizer *t, const cJSON *list, double *scores)
 
 static int read_unigram(struct tokenizer *t, const cJSON *model)
 {
-    const cJSON *list = json_value(model, "vocab");
+    const cJSON *list = json_file_member(model, "vocab");
     int count = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
-    int unknown = tokenizer_json_id(json_value(model, "unk_id"));
+    int unknown = tokenizer_json_id(json_file_member(model, "unk_id"));
     bool falls_back = false;
     TRY(json_file_bool(model, t->path, "byte_fallback", &falls_back));
     if (falls_back) return fail(ERR_DATA, "%s: byte_fallback is not computed here", t->path);
@@ -180,7 +174,7 @@ static int read_unigram(struct tokenizer *t, const cJSON *model)
  */
 static int read_labels(struct tokenizer *t, const cJSON *model)
 {
-    const cJSON *vocabulary = json_value(model, "vocab");
+    const cJSON *vocabulary = json_file_member(model, "vocab");
     const char *none = token_none_label;
     TRY(json_file_string(model, t->path, "unk_token", &none));
     if (!cJSON_IsObject(vocabulary)) return fail(ERR_DATA, "%s: vocab is expected", t->path);
@@ -196,7 +190,7 @@ static int read_labels(struct tokenizer *t, const cJSON *model)
 
 static int read_model(struct tokenizer *t, const cJSON *root)
 {
-    const cJSON *model = json_value(root, "model");
+    const cJSON *model = json_file_member(root, "model");
     if (type_is(model, "BPE")) return read_bpe(t, model);
     t->kind = TOKENIZER_UNIGRAM;
     if (type_is(model, "Unigram")) return read_unigram(t, model);
@@ -210,7 +204,7 @@ static int read_model(struct tokenizer *t, const cJSON *root)
 
 static int read_charsmap(struct tokenizer *t, const cJSON *step)
 {
-    const char *text = cJSON_GetStringValue(json_value(step, "precompiled_charsmap"));
+    const char *text = cJSON_GetStringValue(json_file_member(step, "precompiled_charsmap"));
     size_t bytes = 0;
     if (!text || t->normalizer.charsmap.units)
         return fail(ERR_DATA, "%s: one precompiled_charsmap is expected", t->path);
@@ -233,7 +227,7 @@ static int read_replace(struct tokenizer *t, const cJSON *step)
                  {" {2,}", TEXT_BAR, TEXT_STEP_BLANKS_TO_BAR},
                  {" {2,}", " ", TEXT_STEP_BLANKS_TO_ONE}};
     const char *pattern = pattern_of(step);
-    const char *content = cJSON_GetStringValue(json_value(step, "content"));
+    const char *content = cJSON_GetStringValue(json_file_member(step, "content"));
     for (size_t i = 0; pattern && content && i < sizeof known / sizeof *known; i++)
         if (strcmp(pattern, known[i].pattern) == 0 && strcmp(content, known[i].content) == 0)
             return text_normalizer_add(&t->normalizer, known[i].step);
@@ -263,12 +257,12 @@ static int read_step(struct tokenizer *t, const cJSON *step)
 
 static int read_normalizer(struct tokenizer *t, const cJSON *root)
 {
-    const cJSON *normalizer = json_value(root, "normalizer"), *step;
+    const cJSON *normalizer = json_file_member(root, "normalizer"), *step;
     if (!normalizer) return OK;
     if (!type_is(normalizer, "Sequence")) return read_step(t, normalizer);
-    if (cJSON_GetArraySize(json_value(normalizer, "normalizers")) > TEXT_STEPS_MOST)
+    if (cJSON_GetArraySize(json_file_member(normalizer, "normalizers")) > TEXT_STEPS_MOST)
         return fail(ERR_DATA, "%s: more than %d normalizers", t->path, TEXT_STEPS_MOST);
-    cJSON_ArrayForEach(step, json_value(normalizer, "normalizers")) TRY(read_step(t, step));
+    cJSON_ArrayForEach(step, json_file_member(normalizer, "normalizers")) TRY(read_step(t, step));
     return OK;
 }
 
@@ -304,7 +298,7 @@ static int read_split(struct tokenizer *t, const cJSON *step)
 
 static int read_bpe_words(struct tokenizer *t, const cJSON *pre)
 {
-    const cJSON *list = json_value(pre, "pretokenizers");
+    const cJSON *list = json_file_member(pre, "pretokenizers");
     bool regex;
     if (!type_is(pre, "Sequence")) {
         TRY(read_byte_level(t, pre, &regex));
@@ -321,7 +315,7 @@ static int read_bpe_words(struct tokenizer *t, const cJSON *pre)
 
 static int read_unigram_words(struct tokenizer *t, const cJSON *pre)
 {
-    const cJSON *list = json_value(pre, "pretokenizers");
+    const cJSON *list = json_file_member(pre, "pretokenizers");
     const char *bar = TEXT_BAR, *scheme = "always";
     bool prefix = true, split = true;
     if (type_is(pre, "Sequence") && cJSON_GetArraySize(list) == 2 &&
@@ -345,7 +339,7 @@ static int read_unigram_words(struct tokenizer *t, const cJSON *pre)
 int tokenizer_json_added(struct tokenizer *t, const cJSON *item, int id)
 {
     static const char *const flags[] = {"normalized", "special", "single_word", "lstrip", "rstrip"};
-    const char *text = cJSON_GetStringValue(json_value(item, "content"));
+    const char *text = cJSON_GetStringValue(json_file_member(item, "content"));
     bool set[sizeof flags / sizeof *flags] = {false};
     if (!text || id < 0)
         return fail(ERR_DATA, "%s: added_tokens: content and an id from 0 to %d are expected",
@@ -382,11 +376,11 @@ static int refuse_changed_token(const struct tokenizer *t, const struct added_to
 
 static int read_added_tokens(struct tokenizer *t, const cJSON *root)
 {
-    const cJSON *list = json_value(root, "added_tokens"), *item;
+    const cJSON *list = json_file_member(root, "added_tokens"), *item;
     if (list && !cJSON_IsArray(list))
         return fail(ERR_DATA, "%s: added_tokens: a list is expected", t->path);
     cJSON_ArrayForEach(item, list)
-        TRY(tokenizer_json_added(t, item, tokenizer_json_id(json_value(item, "id"))));
+        TRY(tokenizer_json_added(t, item, tokenizer_json_id(json_file_member(item, "id"))));
     int code = added_tokens_sort(&t->added);
     if (code < 0) return fail_within(code, "%s", t->path);
     for (size_t i = 0; i < t->added.count; i++)
@@ -409,16 +403,17 @@ static int frame_add(const struct tokenizer *t, struct token_frame *frame, const
  * {"ids": [...]}}} */
 static int read_template(struct tokenizer *t, const cJSON *processor)
 {
-    const cJSON *names = json_value(processor, "special_tokens"), *part, *id;
+    const cJSON *names = json_file_member(processor, "special_tokens"), *part, *id;
     struct token_frame *frame = &t->before;
-    cJSON_ArrayForEach(part, json_value(processor, "single"))
+    cJSON_ArrayForEach(part, json_file_member(processor, "single"))
     {
-        if (json_value(part, "Sequence")) {
+        if (json_file_member(part, "Sequence")) {
             frame = &t->after;
             continue;
         }
-        const char *name = cJSON_GetStringValue(json_value(json_value(part, "SpecialToken"), "id"));
-        const cJSON *ids = json_value(name ? json_value(names, name) : NULL, "ids");
+        const char *name =
+            cJSON_GetStringValue(json_file_member(json_file_member(part, "SpecialToken"), "id"));
+        const cJSON *ids = json_file_member(name ? json_file_member(names, name) : NULL, "ids");
         if (!cJSON_IsArray(ids))
             return fail(ERR_DATA, "%s: post_processor: no ids of %.40s", t->path,
                         name ? name : "a token without a name");
@@ -430,14 +425,14 @@ static int read_template(struct tokenizer *t, const cJSON *processor)
 /* Tokens before and behind each text. */
 static int read_frame(struct tokenizer *t, const cJSON *root)
 {
-    const cJSON *processor = json_value(root, "post_processor");
+    const cJSON *processor = json_file_member(root, "post_processor");
     if (!processor || type_is(processor, "ByteLevel")) return OK;
     if (type_is(processor, "TemplateProcessing")) return read_template(t, processor);
     if (!type_is(processor, "RobertaProcessing"))
         return fail(ERR_DATA, "%s: a post_processor of type %.40s is not computed here", t->path,
                     type_of(processor));
-    TRY(frame_add(t, &t->before, cJSON_GetArrayItem(json_value(processor, "cls"), 1)));
-    return frame_add(t, &t->after, cJSON_GetArrayItem(json_value(processor, "sep"), 1));
+    TRY(frame_add(t, &t->before, cJSON_GetArrayItem(json_file_member(processor, "cls"), 1)));
+    return frame_add(t, &t->after, cJSON_GetArrayItem(json_file_member(processor, "sep"), 1));
 }
 
 /* ---- the file ---- */
@@ -447,7 +442,7 @@ static int tokenizer_parse(struct tokenizer *t, const cJSON *root)
     TRY(read_model(t, root));
     if (t->kind == TOKENIZER_LABELS) return OK;
     TRY(read_normalizer(t, root));
-    const cJSON *pre = json_value(root, "pre_tokenizer");
+    const cJSON *pre = json_file_member(root, "pre_tokenizer");
     TRY(t->kind == TOKENIZER_UNIGRAM ? read_unigram_words(t, pre) : read_bpe_words(t, pre));
     TRY(read_added_tokens(t, root));
     TRY(read_frame(t, root));

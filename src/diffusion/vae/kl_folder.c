@@ -24,11 +24,9 @@ static int kl_refuse(const cJSON *config, const char *path)
     static const char *const statistics[] = {"latents_mean", "latents_std"};
     const char *act = "silu";
     int channels = KL_IMAGE_CHANNELS;
-    for (int i = 0; i < 2; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(config, statistics[i]);
-        if (item && !cJSON_IsNull(item))
+    for (int i = 0; i < 2; i++)
+        if (json_file_member(config, statistics[i]))
             return fail(ERR_DATA, "%s: %s is not computed here", path, statistics[i]);
-    }
     TRY(json_file_string(config, path, "act_fn", &act));
     if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
         return fail(ERR_DATA, "%s: act_fn is %.40s; silu is computed here", path, act);
