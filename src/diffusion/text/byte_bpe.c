@@ -63,7 +63,7 @@ int byte_bpe_open(struct byte_bpe *bpe, const struct vocabulary *words, const ch
         if (bpe->letters[byte] < 0 || bpe->last_letters[byte] < 0)
             return fail(ERR_DATA, "no word %s, the letter of byte %d", letter, byte);
     }
-    return pair_table_open(&bpe->merges);
+    return pair_table_open(&bpe->merges, PAIR_TABLE_FIRST);
 }
 
 void byte_bpe_free(struct byte_bpe *bpe)

@@ -15,17 +15,18 @@ struct pair_slot {
     int rank, id;    /* what it leads to */
 };
 
+enum { PAIR_TABLE_FIRST = 64 }; /* slots */
+
 /* Zeroed: not open. */
 struct pair_table {
     struct pair_slot *slots; /* [mask + 1], owned */
     size_t mask, count;
 };
 
-/* Empty. ERR_SYSTEM. */
-static inline int pair_table_open(struct pair_table *table)
+/* Empty, of a power of two of slots. ERR_SYSTEM. */
+static inline int pair_table_open(struct pair_table *table, size_t slots)
 {
-    enum { FIRST_SLOTS = 64 };
-    *table = (struct pair_table){malloc(FIRST_SLOTS * sizeof *table->slots), FIRST_SLOTS - 1, 0};
+    *table = (struct pair_table){malloc(slots * sizeof *table->slots), slots - 1, 0};
     if (!table->slots) return fail(ERR_SYSTEM, "out of memory");
     for (size_t i = 0; i <= table->mask; i++)
         table->slots[i].left = -1;
@@ -53,11 +54,9 @@ static inline struct pair_slot *pair_table_at(const struct pair_table *table, in
 static inline int pair_table_put(struct pair_table *table, struct pair_slot pair)
 {
     if (3 * (table->count + 1) > 2 * (table->mask + 1)) {
-        struct pair_table larger = {.mask = 2 * table->mask + 1, .count = table->count};
-        larger.slots = malloc((larger.mask + 1) * sizeof *larger.slots);
-        if (!larger.slots) return fail(ERR_SYSTEM, "out of memory");
-        for (size_t i = 0; i <= larger.mask; i++)
-            larger.slots[i].left = -1;
+        struct pair_table larger;
+        TRY(pair_table_open(&larger, 2 * (table->mask + 1)));
+        larger.count = table->count;
         for (size_t i = 0; i <= table->mask; i++) {
             const struct pair_slot old = table->slots[i];
             if (old.left >= 0) *pair_table_at(&larger, old.left, old.right) = old;

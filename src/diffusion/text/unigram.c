@@ -26,7 +26,7 @@ int unigram_open(struct unigram *u, const struct vocabulary *words, double *scor
     double least = (double)INFINITY;
     int nodes = 0;
     *u = (struct unigram){.scores = scores, .unknown = unknown};
-    TRY(pair_table_open(&u->trie));
+    TRY(pair_table_open(&u->trie, PAIR_TABLE_FIRST));
     for (int id = 0; id < words->rows; id++) {
         const struct vocabulary_word *word = &words->words[id];
         if (!word->text) continue;
