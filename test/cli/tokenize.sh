@@ -47,6 +47,8 @@ out_has "402  <|im_end|>"
 printf 'a\000b' >zero
 run 0 imgtrain tokenize model/tokenizer @zero --ids --plain
 out_is "64 188 65"
+run 0 imgtrain tokenize model/tokenizer @zero --plain --length 1 --ids
+err_has 'the last 2 are lost: ""'
 printf 'a\377\376b' >broken
 run 0 imgtrain tokenize model/tokenizer @broken --json --plain
 err_has "broken: 2 bytes are no UTF-8, each is read as U+FFFD"

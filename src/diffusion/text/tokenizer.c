@@ -355,7 +355,7 @@ void tokens_warn(const struct tokens *tokens, const char *name)
         shown--; /* no part of a character */
     if (tokens->broken)
         log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", name, tokens->broken);
-    if (shown > 0)
+    if (tokens->lost_text)
         log_warning("%s: the text encoder reads %d tokens, the last %d are lost: \"%.*s\"%s", name,
                     tokens->count, tokens->lost, (int)shown, tokens->lost_text,
                     whole ? "" : " ...");
