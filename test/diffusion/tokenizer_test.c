@@ -161,6 +161,28 @@ static void assert_list(const struct token_ids *ids, const int *wanted, size_t c
     ck_assert_int_eq(memcmp(ids->ids, wanted, count * sizeof *wanted), 0);
 }
 
+START_TEST(letters_of_bytes)
+{
+    static const char *const some[] = {"\xC4\x80", "\xC4\xA1", "\xC5\x82", "\xC5\x83", "~"};
+    static const int bytes[] = {0, 127, 160, 173, '~'};
+    struct text_bytes to = {0};
+    char letter[BYTE_LETTER_BYTES];
+    for (int i = 0; i < 5; i++) {
+        byte_letter(bytes[i], letter);
+        ck_assert_str_eq(letter, some[i]);
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        byte_letter(byte, letter);
+        MUST(byte_letters_decode(&to, letter, strlen(letter)));
+        ck_assert(to.count == (size_t)byte + 1 && (unsigned char)to.bytes[byte] == byte);
+    }
+    MUST(byte_letters_decode(&to, " \xC2\xAD\xC5\x84", 5)); /* letters of none */
+    ck_assert_int_eq(memcmp(to.bytes + 256, " \xC2\xAD\xC5\x84", 5), 0);
+    ck_assert_uint_eq(to.count, 256 + 5);
+    text_bytes_free(&to);
+}
+END_TEST
+
 /* What a merge takes away can be offered no longer: after b c, a b is not, and x a comes before
  * a bc. */
 START_TEST(merges_by_rank)
@@ -614,6 +636,7 @@ Suite *tokenizer_test_suite(void)
     tcase_add_checked_fixture(tests, set_up_tokenizer, tear_down_tokenizer);
     tcase_add_test(tests, ids_are_the_library_s);
     tcase_add_test(tests, words_are_those_of_expressions);
+    tcase_add_test(tests, letters_of_bytes);
     tcase_add_test(tests, merges_by_rank);
     tcase_add_test(tests, pieces_by_score);
     tcase_add_test(tests, folders_of_other_files);

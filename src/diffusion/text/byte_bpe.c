@@ -7,22 +7,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LETTER_CODES = 0x144, SUFFIX_MOST = 16, WORD_SHOWN = 60 };
+enum { SUFFIX_MOST = 16, WORD_SHOWN = 60 };
 
 /* ---- bytes as letters ---- */
 
-static bool byte_is_printed(int b)
-{
-    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-}
+/* Bytes that cannot be printed: their letters are U+0100 and on, one run behind the other. */
+static const struct {
+    int byte, count, code;
+} hidden_bytes[] = {{0, 33, 256}, {127, 34, 256 + 33}, {173, 1, 256 + 33 + 34}};
+enum { HIDDEN_RUNS = sizeof hidden_bytes / sizeof *hidden_bytes };
 
 static int byte_code(int byte)
 {
-    int code = 256;
-    if (byte_is_printed(byte)) return byte;
-    for (int b = 0; b < byte; b++)
-        code += !byte_is_printed(b);
-    return code;
+    for (int i = 0; i < HIDDEN_RUNS; i++) {
+        int place = byte - hidden_bytes[i].byte;
+        if (place >= 0 && place < hidden_bytes[i].count) return hidden_bytes[i].code + place;
+    }
+    return byte;
+}
+
+/* -1: this letter stands for none. */
+static int byte_of_code(int32_t code)
+{
+    for (int i = 0; i < HIDDEN_RUNS; i++) {
+        int place = code - hidden_bytes[i].code;
+        if (place >= 0 && place < hidden_bytes[i].count) return hidden_bytes[i].byte + place;
+    }
+    return code < 256 && byte_code(code) == code ? code : -1;
 }
 
 void byte_letter(int byte, char letter[BYTE_LETTER_BYTES])
@@ -35,13 +46,9 @@ void byte_letter(int byte, char letter[BYTE_LETTER_BYTES])
 
 int byte_letters_decode(struct text_bytes *to, const char *word, size_t bytes)
 {
-    int byte_of[LETTER_CODES], hidden = 256;
-    memset(byte_of, -1, sizeof byte_of);
-    for (int byte = 0; byte < 256; byte++)
-        byte_of[byte_is_printed(byte) ? byte : hidden++] = byte;
     for (size_t at = 0, wide; at < bytes; at += wide) {
         int32_t code = unicode_next(word + at, bytes - at, &wide);
-        int byte = code < LETTER_CODES ? byte_of[code] : -1;
+        int byte = byte_of_code(code);
         char plain = (char)byte;
         TRY(byte >= 0 ? text_bytes_add(to, &plain, 1) : text_bytes_add(to, word + at, wide));
     }
