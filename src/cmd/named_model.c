@@ -130,17 +130,15 @@ int named_model_request(struct named_model *model, int width, int height, int st
         if (!model->init) return fail(ERR_SYSTEM, "out of memory");
     }
     if (steps == 0) steps = model_usual_steps(model->folder);
-    int none = tokenizer_none(model->folder->text); /* text encoders need not have one */
     *request = (struct pipeline_request){.width = width,
                                          .height = height,
                                          .steps = steps,
                                          .row_count = model->text_rows,
-                                         .without = {none > 0 ? none : 0},
-                                         .without_count = 1,
                                          .guidance = own->guidance > 0 ? own->guidance : 0,
                                          .noise = NOISE_PHILOX,
                                          .init = model->init,
                                          .strength = 1,
                                          .at_once = 1};
-    return OK;
+    if (request->guidance == 0) return OK;
+    return model_empty_rows(model->folder, request->without, &request->without_count);
 }

@@ -214,8 +214,17 @@ err_has "--text-cache has no effect"
 
 # prompts of every kind
 yes "a red cat in the rain" | head -c 10000 >long.txt
-run 0 imgtrain $t --prompt @long.txt -o long.png --text-cache none
+run 0 imgtrain $t --prompt @long.txt -o long.png --text-cache none --json
+cp "$out" long.json
 err_has "--prompt"
+run 0 imgtrain plan text --size 16 --device cpu --json # which is of the longest prompt
+cp "$out" plan.json
+run_script <<'PY'
+import json
+ways, stages = json.load(open("plan.json"))["ways"], json.load(open("long.json"))["stages"]
+assert ways[0]["stage"] == stages[0]["stage"] == "text"
+assert ways[0]["working_bytes"] == stages[0]["device_bytes"], (ways[0], stages[0])
+PY
 printf 'a \377 cat' >broken.txt
 run 0 imgtrain $t --prompt @broken.txt -o b.png
 err_has "U+FFFD"

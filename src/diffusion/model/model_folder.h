@@ -64,6 +64,13 @@ int model_image_channels(const struct model_folder *model);
 /* Row `row` of the table as floats: [text_dim]. ERR_IO where its page cannot be read any more. */
 int model_text_row(const struct model_folder *model, int row, float *features);
 
+/* What a text is to the model: rows of its table, or tokens in its encoder's template, at most
+ * TEXT_MOST_ROWS. name: of the text in messages, "--prompt". */
+int model_text_rows(const struct model_folder *model, const char *name, const char *text,
+                    size_t bytes, int *rows, int *count);
+/* The same where nobody says anything: the row for that, or the template alone. */
+int model_empty_rows(const struct model_folder *model, int *rows, int *count);
+
 /* The bytes of one of its weights, out of the file: for pipeline/placed_dit.h; context: the model.
  */
 int model_read_weight(const void *context, const struct store_tensor *weight, void *to);

@@ -134,3 +134,29 @@ cleanup:
     free(folder);
     return code;
 }
+
+/* ---- texts ---- */
+
+int model_text_rows(const struct model_folder *model, const char *name, const char *text,
+                    size_t bytes, int *rows, int *count)
+{
+    struct tokens tokens;
+    int code = tokenizer_encode_chat(model->text, &tokens, text, bytes, TEXT_MOST_ROWS);
+    if (code < 0) return fail_within(code, "%s", name);
+    tokens_warn(&tokens, name);
+    rows[0] = tokenizer_none(model->text);
+    for (int i = 0; i < tokens.count; i++)
+        rows[i] = tokens.ids[i];
+    *count = tokens.count > 0 ? tokens.count : 1;
+    tokens_free(&tokens);
+    return OK;
+}
+
+int model_empty_rows(const struct model_folder *model, int *rows, int *count)
+{
+    if (!tokenizer_has_labels(model->text))
+        return model_text_rows(model, "an empty prompt", "", 0, rows, count);
+    rows[0] = tokenizer_none(model->text);
+    *count = 1;
+    return OK;
+}
