@@ -225,6 +225,8 @@ ways, stages = json.load(open("plan.json"))["ways"], json.load(open("long.json")
 assert ways[0]["stage"] == stages[0]["stage"] == "text"
 assert ways[0]["working_bytes"] == stages[0]["device_bytes"], (ways[0], stages[0])
 PY
+run 0 imgtrain $t --prompt "" --guidance 2 -o b.png
+err_has "--guidance has no effect"
 printf 'a \377 cat' >broken.txt
 run 0 imgtrain $t --prompt @broken.txt -o b.png
 err_has "U+FFFD"

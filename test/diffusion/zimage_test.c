@@ -378,6 +378,23 @@ START_TEST(a_cached_prompt_opens_no_encoder)
 }
 END_TEST
 
+/* It leads nowhere: the picture is that without it, and so is the work. */
+START_TEST(guidance_away_from_the_prompt_itself)
+{
+    static struct made plain, made;
+    struct pipeline_request request = zimage_request(PROMPT);
+    request.steps = 1;
+    MUST(make(&request, 1, &anyhow, &plain));
+    request.guidance = 1.5;
+    request.without_count = PROMPT;
+    memcpy(request.without, request.rows, sizeof request.rows);
+    MUST(make(&request, 1, &anyhow, &made));
+    ck_assert_mem_eq(made.image, plain.image, sizeof made.image);
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(made.reports[i].device_bytes, plain.reports[i].device_bytes);
+}
+END_TEST
+
 /* Adds one to a number of a tensor in the text encoder's file, which has no CRCs then, as files of
  * others have none. */
 static void change_number(const struct store_tensor *tensor, size_t index)
@@ -582,6 +599,7 @@ Suite *zimage_test_suite(void)
     tcase_add_test(tests, every_way_gives_the_same_bits);
     tcase_add_test(tests, modes_share_their_weights);
     tcase_add_test(tests, a_cached_prompt_opens_no_encoder);
+    tcase_add_test(tests, guidance_away_from_the_prompt_itself);
     tcase_add_test(tests, caches_of_others_are_not_read);
     tcase_add_test(tests, caches_of_a_changed_encoder_are_not_read);
     tcase_add_test(tests, shards_that_are_missing);

@@ -149,27 +149,10 @@ static int read_prompt(const char *option, const char *text, bool is_text, char 
     return mend_utf8(option, prompt, bytes);
 }
 
-/* rows: [TEXT_MOST_ROWS]. A model is told of nothing by the row that says so, or by the text
- * encoder's template alone. */
-static int encode_text(const struct generate_job *job, const char *option, const char *text,
-                       size_t bytes, int *rows, int *count)
-{
-    struct tokens tokens;
-    int code = tokenizer_encode_chat(job->model.text, &tokens, text, bytes, TEXT_MOST_ROWS);
-    if (code < 0) return fail_within(code, "%s", option);
-    tokens_warn(&tokens, option);
-    rows[0] = tokenizer_none(job->model.text);
-    for (int i = 0; i < tokens.count; i++)
-        rows[i] = tokens.ids[i];
-    *count = tokens.count > 0 ? tokens.count : 1;
-    tokens_free(&tokens);
-    return OK;
-}
-
 static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
                          size_t bytes, int *rows, int *count)
 {
-    TRY(encode_text(job, option, text, bytes, rows, count));
+    TRY(model_text_rows(&job->model, option, text, bytes, rows, count));
     if (bytes == 0) log_info("%s is empty: the model is told nothing", option);
     return OK;
 }
@@ -208,27 +191,30 @@ static int resolve_condition(struct generate_job *job, const struct generate_opt
     return fail(ERR_USAGE, "no class: add --label NAME, of %s", known.text);
 }
 
-static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
+static int resolve_negative(struct generate_job *job, const struct generate_options *o)
 {
     struct pipeline_request *r = &job->request;
-    bool has_encoder = job->model.encoder.layers > 0;
     size_t bytes;
-    r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
-    if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
-    r->without[0] = tokenizer_none(job->model.text);
-    r->without_count = 1;
-    if (!o->negative && has_encoder) /* as the reference */
-        return encode_text(job, "--negative", "", 0, r->without, &r->without_count);
-    if (!o->negative && r->row_count == 1 && r->rows[0] == r->without[0]) {
-        if (o->guidance && r->guidance > 0)
-            log_warning("--guidance has no effect: the model is told nothing to go towards");
-        r->guidance = 0.0;
-    }
-    if (!o->negative) return OK;
+    if (!o->negative) return model_empty_rows(&job->model, r->without, &r->without_count);
     TRY(read_prompt("--negative", o->negative, o->negative_is_text, &job->negative, &bytes));
     if (r->guidance == 0.0)
         log_warning("--negative has no effect with guidance 0: add --guidance 2");
     return encode_prompt(job, "--negative", job->negative, bytes, r->without, &r->without_count);
+}
+
+static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
+{
+    struct pipeline_request *r = &job->request;
+    r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
+    if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
+    TRY(resolve_negative(job, o));
+    if (r->guidance == 0.0 || pipeline_request_is_guided(r)) return OK;
+    if (o->guidance || o->negative)
+        log_warning("%s has no effect: what the model is told to go towards is what it is told to "
+                    "go away from",
+                    o->guidance ? "--guidance" : "--negative");
+    r->guidance = 0.0;
+    return OK;
 }
 
 /* ---- how it is made ---- */

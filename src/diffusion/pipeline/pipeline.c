@@ -35,6 +35,13 @@ struct placement_stage *pipeline_add_stage(struct pipeline *p, int *number)
     return &p->stages[*number];
 }
 
+bool pipeline_request_is_guided(const struct pipeline_request *r)
+{
+    bool same = r->row_count == r->without_count &&
+                memcmp(r->rows, r->without, (size_t)r->row_count * sizeof *r->rows) == 0;
+    return r->guidance > 0.0 && !same;
+}
+
 static int larger_count(int a, int b)
 {
     return a > b ? a : b;

@@ -48,6 +48,9 @@ struct pipeline_watch {
     void *context;
 };
 
+/* Whether guidance leads anywhere: away from the prompt itself it does not, and costs nothing. */
+bool pipeline_request_is_guided(const struct pipeline_request *request);
+
 /* model and device are borrowed. */
 int pipeline_open(struct pipeline **pipeline, const struct model_folder *model,
                   struct device *device, const struct placement_options *options,

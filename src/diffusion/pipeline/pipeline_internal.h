@@ -59,7 +59,7 @@ struct pipeline {
 size_t pipeline_state_floats(const struct pipeline *p);
 static inline bool pipeline_is_guided(const struct pipeline *p)
 {
-    return p->request.guidance > 0.0;
+    return pipeline_request_is_guided(&p->request);
 }
 /* The next stage, to be filled; *number is its place. */
 struct placement_stage *pipeline_add_stage(struct pipeline *p, int *number);
