@@ -332,15 +332,3 @@ int model_text_row(const struct model_folder *model, int row, float *features)
         features[i] = (float)tensor_number(model->table, (size_t)row * width + i);
     return OK;
 }
-
-int model_read_weight(const void *context, const struct store_tensor *weight, void *to)
-{
-    const struct model_folder *model = context;
-    return store_shards_read(model->denoiser, weight, to);
-}
-
-int model_read_text_weight(const void *context, const struct store_tensor *weight, void *to)
-{
-    const struct model_folder *model = context;
-    return store_shards_read(model->text_encoder, weight, to);
-}

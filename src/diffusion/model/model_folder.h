@@ -71,12 +71,6 @@ int model_text_rows(const struct model_folder *model, const char *name, const ch
 /* The same where nobody says anything: the row for that, or the template alone. */
 int model_empty_rows(const struct model_folder *model, int *rows, int *count);
 
-/* The bytes of one of its weights, out of the file: for pipeline/placed_dit.h; context: the model.
- */
-int model_read_weight(const void *context, const struct store_tensor *weight, void *to);
-/* Likewise of its text encoder. */
-int model_read_text_weight(const void *context, const struct store_tensor *weight, void *to);
-
 /* ---- configs; each takes the object that the file `path` holds ---- */
 
 struct cJSON;

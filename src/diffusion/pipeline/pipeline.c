@@ -85,8 +85,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
                                                .weights = model->weights,
                                                .half = weights == PIPELINE_BF16,
                                                .key = model->path,
-                                               .read = model->denoiser ? model_read_weight : NULL,
-                                               .read_context = model};
+                                               .shards = model->denoiser};
         code = placed_dit_open(&p->denoiser, p->placement, device, &setup);
     }
     if (code == OK) code = pipeline_open_text(p);

@@ -32,9 +32,7 @@ int pipeline_open_text(struct pipeline *p)
                                             .weights = model->text_weights,
                                             .half = p->weights == PIPELINE_BF16,
                                             .key = model->path,
-                                            .read =
-                                                model->text_encoder ? model_read_text_weight : NULL,
-                                            .read_context = model};
+                                            .shards = model->text_encoder};
     if (!has_text_encoder(p)) return OK;
     return placed_text_open(&p->text_encoder, p->placement, p->device, &setup);
 }

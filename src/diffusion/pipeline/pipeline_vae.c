@@ -35,11 +35,8 @@ static void planes_to_rows(const float *planes, size_t pixels, int channels, flo
 int pipeline_open_vae(struct pipeline *p)
 {
     const struct kl_folder *vae = &p->model->vae;
-    struct placed_kl_setup setup = {.config = &vae->config,
-                                    .weights = vae->weights,
-                                    .key = vae->path,
-                                    .read = vae->shards ? kl_folder_read : NULL,
-                                    .read_context = vae};
+    struct placed_kl_setup setup = {
+        .config = &vae->config, .weights = vae->weights, .key = vae->path, .shards = vae->shards};
     TRY(placed_kl_open(&p->encoder, p->placement, p->device, &setup));
     setup.is_decoder = true;
     setup.weights = vae->weights + vae->encoder_tensors;

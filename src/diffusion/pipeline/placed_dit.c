@@ -33,11 +33,10 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                     const struct placed_dit_setup *setup)
 {
     const struct s3dit_model *model = setup->model;
-    *p = (struct placed_dit){
-        .model = model,
-        .weights = {setup->weights, model->tensor_count, setup->read, setup->read_context},
-        .placement = placement,
-        .device = device};
+    *p = (struct placed_dit){.model = model,
+                             .weights = {setup->weights, model->tensor_count, setup->shards},
+                             .placement = placement,
+                             .device = device};
     p->tensors = calloc((size_t)model->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)model->block_count, sizeof *p->blocks);
     p->names = calloc((size_t)model->block_count, sizeof *p->names);
@@ -52,7 +51,7 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                                             .block_count = model->block_count,
                                             .is_file = true,
                                             .open = placed_weights_map,
-                                            .read = setup->read ? placed_weights_read : NULL,
+                                            .read = setup->shards ? placed_weights_read : NULL,
                                             .context = &p->weights};
     return placement_add(placement, &source, &p->component);
 }

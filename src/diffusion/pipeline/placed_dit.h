@@ -34,9 +34,7 @@ struct placed_dit_setup {
     enum tensor_type stored;
     bool half;
     const char *key;
-    /* Of a weight, its bytes as stored, for placements by reading; NULL: it is only mapped. */
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
+    const struct store_shards *shards; /* for placements by reading; NULL: they are only mapped */
 };
 
 /* Adds the component; placed_dit_close, after placement_close, takes it in any case. */

@@ -43,8 +43,7 @@ int placed_kl_open(struct placed_kl *p, struct placement *placement, struct devi
                             .placement = placement,
                             .device = device};
     TRY(placed_kl_build(p, side, side, &p->names));
-    p->weights = (struct placed_weights){setup->weights, p->names.parameter_count, setup->read,
-                                         setup->read_context};
+    p->weights = (struct placed_weights){setup->weights, p->names.parameter_count, setup->shards};
     p->tensors = calloc((size_t)p->names.parameter_count, sizeof *p->tensors);
     p->key = string_format("%s#%s", setup->key, name);
     if (!p->tensors || !p->key) return fail(ERR_SYSTEM, "out of memory");
@@ -57,7 +56,7 @@ int placed_kl_open(struct placed_kl *p, struct placement *placement, struct devi
                                             .block_count = p->block_count,
                                             .is_file = true,
                                             .open = placed_weights_map,
-                                            .read = setup->read ? placed_weights_read : NULL,
+                                            .read = setup->shards ? placed_weights_read : NULL,
                                             .context = &p->weights};
     return placement_add(placement, &source, &p->component);
 }

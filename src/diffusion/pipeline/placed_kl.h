@@ -53,9 +53,7 @@ struct placed_kl_setup {
     const struct store_tensor *const *weights;
     enum tensor_type stored;
     const char *key;
-    /* Of a weight, its bytes as stored, for placements by reading; NULL: it is only mapped. */
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
+    const struct store_shards *shards; /* as in placed_dit.h */
 };
 
 /* Adds the component; placed_kl_close, after placement_close, takes it in any case. The struct must

@@ -32,11 +32,10 @@ int placed_text_open(struct placed_text *p, struct placement *placement, struct 
                      const struct placed_text_setup *setup)
 {
     const struct qwen3_model *model = setup->model;
-    *p = (struct placed_text){
-        .model = model,
-        .weights = {setup->weights, model->tensor_count, setup->read, setup->read_context},
-        .placement = placement,
-        .device = device};
+    *p = (struct placed_text){.model = model,
+                              .weights = {setup->weights, model->tensor_count, setup->shards},
+                              .placement = placement,
+                              .device = device};
     p->tensors = calloc((size_t)model->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)model->layers, sizeof *p->blocks);
     p->names = calloc((size_t)model->layers, sizeof *p->names);
@@ -53,7 +52,7 @@ int placed_text_open(struct placed_text *p, struct placement *placement, struct 
                                             .block_count = model->layers,
                                             .is_file = true,
                                             .open = placed_weights_map,
-                                            .read = setup->read ? placed_weights_read : NULL,
+                                            .read = setup->shards ? placed_weights_read : NULL,
                                             .context = &p->weights};
     return placement_add(placement, &source, &p->component);
 }

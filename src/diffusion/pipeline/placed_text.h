@@ -23,15 +23,14 @@ struct placed_text {
     struct qwen3_size size;
 };
 
-/* weights: of model->tensors, in that order, mapped while this is open. `half`, read: as in
+/* weights: of model->tensors, in that order, mapped while this is open. `half`, shards: as in
  * placed_dit.h. key: which files they are. */
 struct placed_text_setup {
     const struct qwen3_model *model;
     const struct store_tensor *const *weights;
     bool half;
     const char *key;
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
+    const struct store_shards *shards;
 };
 
 /* Adds the component, of a model with layers; placed_text_close, after placement_close, takes it in

@@ -13,7 +13,7 @@ int placed_weights_map(void *context, const void **data)
 int placed_weights_read(void *context, int tensor, void *to)
 {
     const struct placed_weights *weights = context;
-    return weights->read(weights->read_context, weights->tensors[tensor], to);
+    return store_shards_read(weights->shards, weights->tensors[tensor], to);
 }
 
 enum token_type placed_token_type(enum tensor_type type)

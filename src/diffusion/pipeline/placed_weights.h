@@ -4,17 +4,16 @@
 #define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_WEIGHTS_H
 
 #include "device/token_ops.h"
+#include "store/shards.h"
 #include "store/tensor.h"
 
 struct placed_weights {
     const struct store_tensor *const *tensors;
     int count;
-    /* The bytes of one as they are stored; NULL: they are only mapped. */
-    int (*read)(const void *context, const struct store_tensor *weight, void *to);
-    const void *read_context;
+    const struct store_shards *shards; /* that they are read from; NULL: they are only mapped */
 };
 
-/* For struct placement_source: open and read; context: a struct placed_weights. */
+/* For struct placement_source: open and (with shards) read; context: a struct placed_weights. */
 int placed_weights_map(void *context, const void **data);
 int placed_weights_read(void *context, int tensor, void *to);
 

@@ -267,9 +267,3 @@ int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *ra
     }
     return OK;
 }
-
-int kl_folder_read(const void *context, const struct store_tensor *weight, void *to)
-{
-    const struct kl_folder *vae = context;
-    return store_shards_read(vae->shards, weight, to);
-}

@@ -39,7 +39,4 @@ uint64_t kl_folder_identity(const struct kl_folder *vae);
  * for a number that is not finite. */
 int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *range);
 
-/* The bytes of one of its weights as they are stored; context: the kl_folder. */
-int kl_folder_read(const void *context, const struct store_tensor *weight, void *to);
-
 #endif
