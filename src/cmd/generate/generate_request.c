@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse_number.h"
-#include "base/utf8.h"
 #include "base/version.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"

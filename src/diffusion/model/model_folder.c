@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
-#include "base/log.h"
 #include "diffusion/model/model_folder_internal.h"
 #include "store/checkpoint.h"
 #include "store/tensor_range.h"

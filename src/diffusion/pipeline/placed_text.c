@@ -1,6 +1,7 @@
 #include "diffusion/pipeline/placed_text.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "device/device.h"
 
 #include <stdio.h>
@@ -39,10 +40,8 @@ int placed_text_open(struct placed_text *p, struct placement *placement, struct 
     p->tensors = calloc((size_t)model->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)model->layers, sizeof *p->blocks);
     p->names = calloc((size_t)model->layers, sizeof *p->names);
-    size_t room = strlen(setup->key) + sizeof "#text";
-    p->key = malloc(room);
+    p->key = string_format("%s#text", setup->key);
     if (!p->tensors || !p->blocks || !p->names || !p->key) return fail(ERR_SYSTEM, "out of memory");
-    snprintf(p->key, room, "%s#text", setup->key);
     placed_text_list(p, setup);
     const struct placement_source source = {.name = "text_encoder",
                                             .key = p->key,

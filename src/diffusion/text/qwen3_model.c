@@ -144,8 +144,6 @@ int qwen3_model_create(struct qwen3_model *model, const struct qwen3_config *con
             *t = (struct qwen3_tensor){.dims = is_matrix ? 2 : 1,
                                        .shape = {qwen3_length(config, qwen3_rows[slot].rows),
                                                  qwen3_length(config, qwen3_rows[slot].columns)},
-                                       .layer = layer,
-                                       .slot = (enum qwen3_slot)slot,
                                        .is_matrix = is_matrix};
             t->count = (size_t)t->shape[0] * (size_t)t->shape[1];
             snprintf(t->name, sizeof t->name, "layers.%d.%s.weight", layer, qwen3_rows[slot].name);

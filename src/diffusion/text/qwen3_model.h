@@ -46,8 +46,6 @@ struct qwen3_tensor {
     char name[64]; /* in text_encoder/model.safetensors, without the prefix "model." */
     int dims;
     int64_t shape[2];
-    int layer;
-    enum qwen3_slot slot;
     bool is_matrix; /* else it is handed over as fp32 */
     size_t count;   /* numbers */
 };
