@@ -309,29 +309,41 @@ int pipeline_tell(const struct pipeline *p, const struct pipeline_watch *watch, 
     return watch->tensor ? watch->tensor(watch->context, index, name, 3, shape, state) : OK;
 }
 
-/* Which weights are to blame for an image that is not finite. */
-static int fail_nonfinite(const struct pipeline *p, int step)
+bool pipeline_is_finite(const float *numbers, size_t count)
 {
-    for (int t = 0; t < p->model->dit.tensor_count; t++) {
-        const struct store_tensor *tensor = p->model->weights[t];
-        if (tensor_range(tensor).nonfinite > 0)
-            return fail(ERR_DATA,
-                        "%s: denoise, step %d: no number comes out: tensor %s (block %s) "
-                        "holds a NaN or an infinity",
-                        p->model->path, step + 1, tensor->name,
-                        p->denoiser.names[p->model->dit.tensors[t].block]);
-    }
-    return fail(ERR_DATA,
-                "%s: denoise, step %d: no number comes out, though all weights are finite",
-                p->model->path, step + 1);
+    size_t i = 0;
+    while (i < count && isfinite(numbers[i]))
+        i++;
+    return i == count;
+}
+
+int pipeline_broken_tensor(const struct store_tensor *const *weights, int count)
+{
+    for (int t = 0; t < count; t++)
+        if (tensor_range(weights[t]).nonfinite > 0) return t;
+    return -1;
+}
+
+int pipeline_fail_nonfinite(const struct pipeline *p, const char *stage, const char *tensor)
+{
+    if (!tensor)
+        return fail(ERR_DATA, "%s: %s: no number comes out, though all weights are finite",
+                    p->model->path, stage);
+    return fail(ERR_DATA, "%s: %s: no number comes out: tensor %s holds a NaN or an infinity",
+                p->model->path, stage, tensor);
 }
 
 static int check_finite(const struct pipeline *p, const float *image, int step)
 {
-    size_t floats = pipeline_state_floats(p);
-    for (size_t i = 0; i < floats; i++)
-        if (!isfinite(image[i])) return fail_nonfinite(p, step);
-    return OK;
+    const struct s3dit_model *dit = &p->model->dit;
+    char stage[32], tensor[128];
+    if (pipeline_is_finite(image, pipeline_state_floats(p))) return OK;
+    int t = pipeline_broken_tensor(p->model->weights, dit->tensor_count);
+    snprintf(stage, sizeof stage, "denoise, step %d", step + 1);
+    if (t < 0) return pipeline_fail_nonfinite(p, stage, NULL);
+    snprintf(tensor, sizeof tensor, "%s (block %s)", p->model->weights[t]->name,
+             p->denoiser.names[dit->tensors[t].block]);
+    return pipeline_fail_nonfinite(p, stage, tensor);
 }
 
 static int begin_image(struct pipeline *p, uint64_t seed, int i, float *state,

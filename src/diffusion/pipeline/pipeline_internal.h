@@ -69,6 +69,12 @@ int pipeline_end_stage(struct pipeline *p, int code);
 int pipeline_tell(const struct pipeline *p, const struct pipeline_watch *watch, int index,
                   const char *name, const float *state);
 
+bool pipeline_is_finite(const float *numbers, size_t count);
+/* The first of them that holds a NaN or an infinity; -1: none. */
+int pipeline_broken_tensor(const struct store_tensor *const *weights, int count);
+/* ERR_DATA: of what a stage made, not all are numbers. tensor: the one to blame; NULL: none. */
+int pipeline_fail_nonfinite(const struct pipeline *p, const char *stage, const char *tensor);
+
 /* ---- pipeline_text.c: what the prompts are to the denoiser ---- */
 
 int pipeline_open_text(struct pipeline *p);

@@ -6,9 +6,7 @@
 #include "device/device.h"
 #include "diffusion/pipeline/pipeline_internal.h"
 #include "diffusion/text/feature_cache.h"
-#include "store/tensor_range.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,24 +85,14 @@ static int gather_rows(const struct pipeline *p, const struct pipeline_prompt *p
 
 /* ---- a request's prompts ---- */
 
-/* Which weights are to blame for features that are not finite. */
 static int text_check_finite(const struct pipeline *p, const float *features, size_t count)
 {
-    const struct qwen3_model *encoder = &p->model->encoder;
-    size_t i = 0;
-    while (i < count && isfinite(features[i]))
-        i++;
-    if (i == count) return OK;
-    for (int t = 0; t < encoder->tensor_count; t++)
-        if (tensor_range(p->model->text_weights[t]).nonfinite > 0)
-            return fail(ERR_DATA,
-                        "%s: text: no number comes out: tensor %s holds a NaN or an infinity",
-                        p->model->path, p->model->text_weights[t]->name);
-    if (tensor_range(p->model->table).nonfinite > 0)
-        return fail(ERR_DATA, "%s: the text encoder's table holds a NaN or an infinity",
-                    p->model->path);
-    return fail(ERR_DATA, "%s: text: no number comes out, though all weights are finite",
-                p->model->path);
+    const struct model_folder *model = p->model;
+    if (pipeline_is_finite(features, count)) return OK;
+    int t = pipeline_broken_tensor(model->text_weights, model->encoder.tensor_count);
+    if (t >= 0) return pipeline_fail_nonfinite(p, "text", model->text_weights[t]->name);
+    bool is_table = pipeline_broken_tensor(&model->table, 1) == 0;
+    return pipeline_fail_nonfinite(p, "text", is_table ? model->table->name : NULL);
 }
 
 /* Features of the table or of the cache; else they stay NULL. */

@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "diffusion/pipeline/pipeline_internal.h"
 #include "math/latent.h"
-#include "store/tensor_range.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -118,25 +117,16 @@ void pipeline_free_vae(struct pipeline *p)
 
 /* ---- at work ---- */
 
-/* Which weights are to blame for numbers that are not finite. */
 static int vae_check_finite(const struct pipeline *p, bool decoder, const float *numbers,
                             size_t count)
 {
     const struct kl_folder *vae = &p->model->vae;
-    const char *stage = decoder ? "decode" : "encode";
-    size_t i = 0;
-    while (i < count && isfinite(numbers[i]))
-        i++;
-    if (i == count) return OK;
     int first = decoder ? vae->encoder_tensors : 0;
     int end = decoder ? vae->tensor_count : vae->encoder_tensors;
-    for (int t = first; t < end; t++)
-        if (tensor_range(vae->weights[t]).nonfinite > 0)
-            return fail(ERR_DATA,
-                        "%s: %s: no number comes out: tensor %s holds a NaN or an infinity",
-                        p->model->path, stage, vae->weights[t]->name);
-    return fail(ERR_DATA, "%s: %s: no number comes out, though all weights are finite",
-                p->model->path, stage);
+    if (pipeline_is_finite(numbers, count)) return OK;
+    int t = pipeline_broken_tensor(vae->weights + first, end - first);
+    return pipeline_fail_nonfinite(p, decoder ? "decode" : "encode",
+                                   t < 0 ? NULL : vae->weights[first + t]->name);
 }
 
 int pipeline_encode(struct pipeline *p, const struct pipeline_watch *watch)
