@@ -23,28 +23,12 @@ struct tokenize_request {
 
 /* ---- which tokenizer ---- */
 
-/* 1: a tokenizer's folder or file; 0: none; ERR_SYSTEM. */
-static int is_tokenizer(const char *path)
-{
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "spiece.model"};
-    bool found = file_exists(path) && !file_is_dir(path);
-    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++) {
-        char *file = path_join(path, names[i]);
-        if (!file) return ERR_SYSTEM;
-        found = file_exists(file);
-        free(file);
-    }
-    return found;
-}
-
 /* The folder of a model's N-th tokenizer (malloc). */
 static int find_tokenizer(char **path, const char *operand, int64_t encoder)
 {
     char *model = NULL;
     *path = NULL;
-    int is_one = is_tokenizer(operand);
-    TRY(is_one);
-    if (is_one) {
+    if (tokenizer_is_at(operand)) {
         if (encoder > 0) log_warning("--encoder has no effect: %s is one tokenizer", operand);
         *path = string_format("%s", operand);
         return *path ? OK : ERR_SYSTEM;

@@ -1,6 +1,7 @@
 #include "diffusion/text/tokenizer.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "diffusion/text/token_tables.h"
 #include "diffusion/text/tokenizer_file.h"
@@ -11,6 +12,11 @@
 #include <string.h>
 
 enum { TEXT_BYTES_MOST = 64 << 20, LOST_SHOWN = 160, BAR_BYTES = sizeof TEXT_BAR - 1 };
+
+bool tokenizer_is_at(const char *path)
+{
+    return file_is_dir(path) ? tokenizer_file_of(path) != NULL : file_exists(path);
+}
 
 int tokenizer_open(struct tokenizer **tokenizer, const char *path)
 {

@@ -9,6 +9,8 @@
 
 struct tokenizer;
 
+/* Whether this is a file, or a folder that has a tokenizer's. */
+bool tokenizer_is_at(const char *path);
 /* A folder with tokenizer.json, with vocab.json and merges.txt, or with spiece.model; or such a
  * tokenizer.json or spiece.model. ERR_INPUT where there is none; ERR_DATA, naming the
  * file, for one that this program does not compute. May be used by several threads at once. */

@@ -30,16 +30,6 @@ static const char *config_text(const struct tokenizer_files *files, const char *
     return text ? text : cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "content"));
 }
 
-/* Puts the path of a file of the folder in the place of t->path. */
-static int take_path(struct tokenizer_files *files, const char *name)
-{
-    char *path = path_join(files->folder, name);
-    if (!path) return ERR_SYSTEM;
-    free(files->t->path);
-    files->t->path = path;
-    return OK;
-}
-
 /* ---- without tokenizer.json: what transformers makes of the other files ---- */
 
 /* "added_tokens_decoder": {"ID": {"content": ...}, ...}; NULL: there is none. */
@@ -120,10 +110,14 @@ static int read_merges(struct tokenizer *t, char *text)
     return OK;
 }
 
-static int read_merges_file(struct tokenizer *t)
+static int read_merges_file(struct tokenizer_files *files)
 {
+    struct tokenizer *t = files->t;
     uint8_t *text;
     size_t bytes;
+    free(t->path);
+    t->path = path_join(files->folder, "merges.txt");
+    if (!t->path) return ERR_SYSTEM;
     TRY(file_read(t->path, TOKENIZER_FILE_MOST, &text, &bytes));
     int code = strlen((char *)text) == bytes
                    ? read_merges(t, (char *)text)
@@ -155,8 +149,7 @@ static int read_vocab(struct tokenizer_files *files)
     if (code < 0) return fail_within(code, "%s", t->path);
     TRY(read_decoder(files, config_decoder(files)));
     TRY(is_clip ? make_clip(files) : make_qwen(t));
-    TRY(take_path(files, "merges.txt"));
-    return read_merges_file(t);
+    return read_merges_file(files);
 }
 
 /* <extra_id_N>, the last first, behind all pieces. */
@@ -191,35 +184,14 @@ static int read_spiece(struct tokenizer_files *files)
 
 /* ---- which files ---- */
 
-/* Whether the folder has a file of this name: t->path from now on. */
-static int look_for(struct tokenizer_files *files, const char *name, bool *found)
-{
-    TRY(take_path(files, name));
-    *found = file_exists(files->t->path);
-    return OK;
-}
+static const char vocab_name[] = "vocab.json";
 
-static int read_folder(struct tokenizer_files *files)
+const char *tokenizer_file_of(const char *folder)
 {
-    struct tokenizer *t = files->t;
-    bool has_json, has_merges, has_words, has_spiece;
-    TRY(look_for(files, "tokenizer.json", &has_json));
-    if (has_json) return tokenizer_json_read(t);
-    TRY(look_for(files, "merges.txt", &has_merges));
-    TRY(look_for(files, "vocab.json", &has_words));
-    if (has_words && has_merges) {
-        TRY(read_vocab(files));
-    } else {
-        TRY(look_for(files, "spiece.model", &has_spiece));
-        if (!has_spiece)
-            return fail(ERR_INPUT,
-                        "%s: no tokenizer.json, no vocab.json with merges.txt and no spiece.model",
-                        files->folder);
-        TRY(read_spiece(files));
-    }
-    int code = added_tokens_sort(&t->added);
-    t->none = tokenizer_json_find(t, token_end);
-    return code < 0 ? fail_within(code, "%s", t->path) : OK;
+    if (file_exists_in(folder, "tokenizer.json")) return "tokenizer.json";
+    if (file_exists_in(folder, vocab_name) && file_exists_in(folder, "merges.txt"))
+        return vocab_name;
+    return file_exists_in(folder, "spiece.model") ? "spiece.model" : NULL;
 }
 
 static bool is_spiece(const char *path)
@@ -231,14 +203,20 @@ static bool is_spiece(const char *path)
 static int read_files(struct tokenizer_files *files, const char *path, bool is_folder)
 {
     struct tokenizer *t = files->t;
+    const char *name = is_folder ? tokenizer_file_of(path) : NULL;
     if (file_exists(files->config_path))
         TRY(json_file_read(&files->config, files->config_path, TOKENIZER_CONFIG_MOST));
-    if (is_folder) return read_folder(files);
-    t->path = string_format("%s", path);
+    if (is_folder && !name)
+        return fail(ERR_INPUT,
+                    "%s: no tokenizer.json, no vocab.json with merges.txt and no spiece.model",
+                    path);
+    t->path = name ? path_join(path, name) : string_format("%s", path);
     if (!t->path) return ERR_SYSTEM;
-    if (!is_spiece(path)) return tokenizer_json_read(t);
-    TRY(read_spiece(files));
-    return added_tokens_sort(&t->added);
+    if (name != vocab_name && !is_spiece(t->path)) return tokenizer_json_read(t);
+    TRY(name == vocab_name ? read_vocab(files) : read_spiece(files));
+    int code = added_tokens_sort(&t->added);
+    t->none = tokenizer_json_find(t, token_end);
+    return code < 0 ? fail_within(code, "%s", t->path) : OK;
 }
 
 /* ---- what tokenizer_config.json says of any ---- */
