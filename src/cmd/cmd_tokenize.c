@@ -127,7 +127,6 @@ static int tokenize_text(const struct tokenize_request *r, const char *text)
     }
     int code = r->lines ? tokenize_lines(r, text, bytes, name) : tokenize(r, text, bytes, name);
     free(data);
-    if (code == OK && fflush(stdout) != 0) return fail_errno(ERR_IO, "stdout");
     return code;
 }
 
@@ -190,5 +189,6 @@ int cmd_tokenize(int argc, char **argv)
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (request.ids && request.json) log_warning("--ids has no effect with --json");
     return tokenize_with(&request, argv[1], argv[2]);
 }

@@ -27,6 +27,10 @@ out_is "$whole"
 run 0 imgtrain tokenize model "a red cat" --encoder 2 --json
 out_has '"ids": ['
 out_has '"▁ca", "t", "</s>"], "lost": 0, "lost_text": ""}'
+err_is ""
+run 0 imgtrain tokenize model "a red cat" --json --ids
+out_has '"tokens": ['
+err_has "--ids has no effect with --json"
 run 0 imgtrain tokenize "$golden/tokenizer_qwen.json" "a red cat" --plain --ids
 out_is "64 328 280"
 err_has "--plain has no effect"
