@@ -44,4 +44,21 @@ static inline void fuzz_make_folder(void)
     atexit(fuzz_remove_folder);
 }
 
+/* The path of a file of the folder; four may be in use at a time. */
+static inline const char *fuzz_path(const char *name)
+{
+    static char path[4][160];
+    static int turn;
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", fuzz_folder, name);
+    return path[turn];
+}
+
+/* Writes a file of the folder. */
+static inline void fuzz_put(const char *name, const void *data, size_t bytes)
+{
+    FILE *out = fopen(fuzz_path(name), "wb");
+    require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
+}
+
 #endif

@@ -24,14 +24,6 @@ enum { FILES = sizeof files / sizeof *files, SHARDS = FILES - 1, KEPT_MOST = 1 <
 static char kept[FILES][KEPT_MOST]; /* what they hold in a sound folder */
 static size_t kept_bytes[FILES];
 
-static void fuzz_put(int file, const void *data, size_t bytes)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[file]);
-    FILE *out = fopen(path, "wb");
-    require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
-}
-
 static void fuzz_fill_folder(void)
 {
     static const char *const names[CLASSES] = {"circle", "red square"};
@@ -67,9 +59,7 @@ static void fuzz_fill_folder(void)
     tokenizer_close(text);
     s3dit_model_free(&dit);
     for (int i = 0; i < SHARDS; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[i]);
-        FILE *in = fopen(path, "rb");
+        FILE *in = fopen(fuzz_path(files[i]), "rb");
         require(in != NULL);
         kept_bytes[i] = fread(kept[i], 1, KEPT_MOST, in);
         require(kept_bytes[i] > 0 && kept_bytes[i] < KEPT_MOST);
@@ -107,15 +97,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (!made++) fuzz_fill_folder();
     if (bytes == 0) return 0;
     int file = data[0] % FILES;
-    fuzz_put(file, data + 1, bytes - 1);
+    fuzz_put(files[file], data + 1, bytes - 1);
     if (model_folder_open(&model, fuzz_folder) == 0) fuzz_use(&model);
     model_folder_close(&model);
-    if (file < SHARDS) {
-        fuzz_put(file, kept[file], kept_bytes[file]);
-    } else {
-        char path[160];
-        snprintf(path, sizeof path, "%s/%s", fuzz_folder, files[file]);
-        require(unlink(path) == 0);
-    }
+    if (file < SHARDS)
+        fuzz_put(files[file], kept[file], kept_bytes[file]);
+    else
+        require(unlink(fuzz_path(files[file])) == 0);
     return 0;
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FUZZ_PATH = 160, FUZZ_STEP = 2 };
+enum { FUZZ_STEP = 2 };
 
 /* What they hold in a sound folder. */
 static const struct {
@@ -45,19 +45,6 @@ static const struct {
 };
 enum { FILES = sizeof files / sizeof *files };
 
-static void fuzz_path(char path[FUZZ_PATH], const char *name)
-{
-    snprintf(path, FUZZ_PATH, "%s/%s", fuzz_folder, name);
-}
-
-static void fuzz_put(const char *name, const void *data, size_t bytes)
-{
-    char path[FUZZ_PATH];
-    fuzz_path(path, name);
-    FILE *out = fopen(path, "wb");
-    require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
-}
-
 static void fuzz_put_frame(void)
 {
     struct image image = {0};
@@ -72,10 +59,8 @@ static void fuzz_put_frame(void)
 
 static void fuzz_fill_folder(void)
 {
-    char path[FUZZ_PATH];
     fuzz_make_folder();
-    fuzz_path(path, "frames");
-    require(mkdir(path, 0777) == 0);
+    require(mkdir(fuzz_path("frames"), 0777) == 0);
     for (int i = 0; i < FILES; i++)
         fuzz_put(files[i].name, files[i].text, strlen(files[i].text));
     fuzz_put_frame();
@@ -84,10 +69,8 @@ static void fuzz_fill_folder(void)
 
 static size_t fuzz_get(const char *name, uint8_t **out)
 {
-    char path[FUZZ_PATH];
     struct stat info;
-    fuzz_path(path, name);
-    FILE *in = fopen(path, "rb");
+    FILE *in = fopen(fuzz_path(name), "rb");
     require(in && fstat(fileno(in), &info) == 0);
     size_t bytes = (size_t)info.st_size;
     *out = malloc(bytes + 1);
@@ -121,15 +104,13 @@ static void fuzz_cut(int file, int64_t step, const uint8_t *data, size_t bytes)
 static void fuzz_read(void)
 {
     const char *path = fuzz_folder;
-    char output[FUZZ_PATH];
     struct run_story story;
     require(run_story_read(&story, fuzz_folder) == 0);
     require(story.column_count <= STORY_MOST_COLUMNS && story.frames.count <= 1);
     require(run_story_state(&story) != NULL);
     run_story_last(&story, "loss");
     run_story_free(&story);
-    fuzz_path(output, "report.html");
-    require(report_write(&path, 1, output) == 0);
+    require(report_write(&path, 1, fuzz_path("report.html")) == 0);
     cmd_info(2, (char *[]){"info", fuzz_folder, NULL});
     cmd_info(3, (char *[]){"info", fuzz_folder, "--json", NULL});
     cmd_info(3, (char *[]){"info", fuzz_folder, "--schedule", NULL});
@@ -139,7 +120,6 @@ static void fuzz_read(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static int made;
-    char frames[FUZZ_PATH];
     if (!made++) fuzz_fill_folder();
     if (bytes < 2) return 0;
     int file = data[0] % FILES, step = data[1];
@@ -148,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     fuzz_put(files[file].name, data, bytes);
     fuzz_read();
     if (files[file].lines) fuzz_cut(file, step, data, bytes);
-    fuzz_path(frames, "frames");
+    const char *frames = fuzz_path("frames");
     require(frames_drop_after(frames, FUZZ_STEP) == 0 && frames_any(frames));
     fuzz_put(files[file].name, files[file].text, strlen(files[file].text));
     return 0;

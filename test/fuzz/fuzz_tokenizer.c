@@ -17,14 +17,6 @@ static const char mixed[] = "  A red Cat's caf\xC3\xA9 \xE6\xBC\xA2\xE5\xAD\x97 
 
 /* ---- sound files ---- */
 
-static void fuzz_put(const char *name, const void *data, size_t bytes)
-{
-    char path[96];
-    snprintf(path, sizeof path, "%s/%s", fuzz_folder, name);
-    FILE *out = fopen(path, "wb");
-    require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
-}
-
 static void print_letters(FILE *out, const char *suffix, int first)
 {
     char letter[BYTE_LETTER_BYTES];
@@ -91,13 +83,6 @@ static void print_clip(FILE *out)
 }
 
 /* ---- use ---- */
-
-static const char *fuzz_path(const char *name)
-{
-    static char path[96];
-    snprintf(path, sizeof path, "%s/%s", fuzz_folder, name);
-    return path;
-}
 
 static void use_tokens(const struct tokenizer *t, struct tokens *tokens, int most)
 {
