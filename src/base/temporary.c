@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "base/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,11 +117,7 @@ static char *make_name(const char *path)
     const char *slash = strrchr(path, '/');
     size_t folder = slash ? (size_t)(slash + 1 - path) : 0, base = strlen(path) - folder;
     size_t room = (size_t)(NAME_BYTES - bytes);
-    if (base > room) {
-        base = room;
-        while (base > 0 && ((unsigned char)path[folder + base] & 0xC0) == 0x80)
-            base--;
-    }
+    if (base > room) base = utf8_cut(path + folder, room);
     return string_format("%.*s%s", (int)(folder + base), path, suffix);
 }
 

@@ -32,6 +32,15 @@ static inline bool utf8_is_sound(const char *text)
     return length > 0;
 }
 
+/* At most `bytes` bytes of a longer text (text[bytes] is there): without the character that would
+ * be cut. */
+static inline size_t utf8_cut(const char *text, size_t bytes)
+{
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xC0) == 0x80)
+        bytes--;
+    return bytes;
+}
+
 /* Bytes of the mark of UTF-8 that some editors begin a text with; 0: it has none. */
 static inline size_t utf8_mark(const char *text, size_t bytes)
 {

@@ -54,9 +54,7 @@ char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
 {
     size_t n = strnlen(text, CONFIG_SHOWN_BYTES);
     bool cut = n >= CONFIG_SHOWN_BYTES;
-    if (cut) n = CONFIG_SHOWN_BYTES - 4;
-    while (cut && n && ((unsigned char)text[n] & 0xC0) == 0x80)
-        n--; /* not through the middle of a UTF-8 character */
+    if (cut) n = utf8_cut(text, CONFIG_SHOWN_BYTES - 4);
     for (size_t i = 0, length; i < n; i += length) {
         bool kept = !is_control(config_value_decode(text + i, &length));
         if (length == 0) length = 1;

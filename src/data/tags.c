@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,10 +187,7 @@ void tags_tell(const struct tag_sets *sets, char *to, size_t room)
     for (int i = 0; i < sets->tag_count && used < room; i++)
         used += (size_t)snprintf(to + used, room - used, "%s%s", i ? between : "", sets->tags[i]);
     if (used < room) return;
-    size_t cut = room - sizeof "...";
-    while (cut && ((unsigned char)to[cut] & 0xC0) == 0x80) /* within a character */
-        cut--;
-    memcpy(to + cut, "...", sizeof "...");
+    memcpy(to + utf8_cut(to, room - sizeof "..."), "...", sizeof "...");
 }
 
 int tags_find(const struct tag_sets *sets, const char *option, const char *text, int *columns,

@@ -61,6 +61,8 @@ run 0 imgtrain tokenize model/tokenizer "a red cat and the old house" --plain --
 out_is "64 328 280"
 err_has 'TEXT: the text encoder reads 3 tokens, the last '
 err_has 'are lost: " and the old house"'
+run 0 imgtrain tokenize model/tokenizer "x$(printf '€%.0s' $(seq 100))" --plain --length 1 --ids
+err_has '€" ...'
 run 0 imgtrain tokenize model "a red cat" --length 12 --ids
 err_has "of its template, are lost"
 printf 'a\na red cat\n\nthe' >many

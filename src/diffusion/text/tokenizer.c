@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "diffusion/text/token_tables.h"
 #include "diffusion/text/tokenizer_file.h"
 #include "diffusion/text/unicode_text.h"
@@ -356,9 +357,7 @@ void tokens_warn(const struct tokens *tokens, const char *name)
 {
     size_t shown = tokens->lost_text ? strlen(tokens->lost_text) : 0;
     bool whole = shown <= LOST_SHOWN;
-    if (!whole) shown = LOST_SHOWN;
-    while (shown > 0 && !whole && (tokens->lost_text[shown] & 0xC0) == 0x80)
-        shown--; /* no part of a character */
+    if (!whole) shown = utf8_cut(tokens->lost_text, LOST_SHOWN);
     if (tokens->broken)
         log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", name, tokens->broken);
     if (tokens->lost_text)
