@@ -136,6 +136,7 @@ static struct child ends_without_a_word(bool full)
         fcntl(ends[1], F_SETFL, O_NONBLOCK);
         while (full && write(ends[1], "x", 1) > 0)
             ;
+        fcntl(ends[1], F_SETFL, 0); /* whoever writes to it waits */
         if (!full) close(ends[0]);
         dup2(ends[1], STDERR_FILENO);
         signals_install();
