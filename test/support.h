@@ -110,6 +110,22 @@ static inline void write_text(const char *name, const char *text)
     MUST(file_atomic_write_whole(in_folder(name), text, strlen(text), false));
 }
 
+/* Puts `to` in the place of the first `from` of a file of the folder. */
+static inline void edit_text(const char *name, const char *from, const char *to)
+{
+    uint8_t *text;
+    size_t bytes;
+    MUST(file_read(in_folder(name), 1 << 24, &text, &bytes));
+    char *at = strstr((char *)text, from);
+    ck_assert_msg(at != NULL, "%s: no %s", name, from);
+    *at = '\0';
+    char *changed = string_format("%s%s%s", (char *)text, to, at + strlen(from));
+    ck_assert_ptr_nonnull(changed);
+    write_text(name, changed);
+    free(changed);
+    free(text);
+}
+
 /* An image of stripes that differ with `seed`; the folder that `name` may have must be there. */
 static inline void draw_picture(const char *name, int width, int height, int seed)
 {

@@ -13,21 +13,6 @@ static void set_up_vae(void)
     tiny_vae_write(in_folder("m/vae"), &config);
 }
 
-/* Replaces `from` in the config by `to`. */
-static void edit_vae_config(const char *from, const char *to)
-{
-    uint8_t *text;
-    size_t bytes;
-    MUST(file_read(in_folder("m/vae/config.json"), 1 << 20, &text, &bytes));
-    char *at = strstr((char *)text, from);
-    ck_assert_msg(at != NULL, "no %s", from);
-    char *changed =
-        string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
-    MUST(file_atomic_write_whole(in_folder("m/vae/config.json"), changed, strlen(changed), false));
-    free(changed);
-    free(text);
-}
-
 static void assert_vae_refused(const char *path, int code, const char *says)
 {
     struct kl_folder vae;
@@ -66,13 +51,14 @@ START_TEST(vae_is_read_wherever_it_lies)
         ck_assert_mem_eq(read, flat, net.floats * sizeof *read);
         kl_folder_close(&vae);
     }
-    edit_vae_config("1.5", "1.25");
+    edit_text("m/vae/config.json", "1.5", "1.25");
     struct kl_folder other;
     MUST(kl_folder_open(&other, in_folder("m")));
     ck_assert(other.checksum != checksum && other.config.scaling == 1.25);
     checksum = other.checksum;
     kl_folder_close(&other);
-    edit_vae_config("\"norm_num_groups\": 2", "\"norm_num_groups\": 4"); /* in no tensor either */
+    edit_text("m/vae/config.json", "\"norm_num_groups\": 2",
+              "\"norm_num_groups\": 4"); /* in no tensor either */
     MUST(kl_folder_open(&other, in_folder("m")));
     ck_assert(other.checksum != checksum && other.config.groups == 4);
     kl_folder_close(&other);
@@ -226,7 +212,7 @@ START_TEST(vae_configs_that_are_refused)
         {"{", "[", "config.json"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        edit_vae_config(bad[i].from, bad[i].to);
+        edit_text("m/vae/config.json", bad[i].from, bad[i].to);
         assert_vae_refused(in_folder("m"), ERR_DATA, bad[i].says);
         const struct kl_config config = tiny_vae_config(4);
         tiny_vae_write(in_folder("m/vae"), &config);

@@ -12,27 +12,6 @@ static void set_up_model(void)
     tiny_model_write(in_folder("m"), TOKENIZER_LABELS);
 }
 
-/* Replaces `from` in a file of the folder by `to`. */
-static void edit(const char *name, const char *from, const char *to)
-{
-    uint8_t *text;
-    size_t bytes;
-    MUST(file_read(in_folder(name), 1 << 24, &text, &bytes));
-    char *at = strstr((char *)text, from);
-    ck_assert_msg(at != NULL, "%s: no %s", name, from);
-    char *changed =
-        string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
-    ck_assert_ptr_nonnull(changed);
-    MUST(file_atomic_write_whole(in_folder(name), changed, strlen(changed), false));
-    free(changed);
-    free(text);
-}
-
-static void put(const char *name, const char *text)
-{
-    MUST(file_atomic_write_whole(in_folder(name), text, strlen(text), false));
-}
-
 static void assert_refused(const char *path, int code, const char *says)
 {
     struct model_folder model;
@@ -72,7 +51,7 @@ START_TEST(what_is_written_is_read)
         ck_assert(features[i] == (float)formula_uniform("table", (uint64_t)(32 + i)));
     uint64_t checksum = model.checksum;
     model_folder_close(&model);
-    edit("m/scheduler/scheduler_config.json", "\"shift\": 3", "\"shift\": 2");
+    edit_text("m/scheduler/scheduler_config.json", "\"shift\": 3", "\"shift\": 2");
     MUST(model_folder_open(&model, in_folder("m")));
     ck_assert(model.schedule.shift == 2.0 && model.checksum != checksum);
     model_folder_close(&model);
@@ -129,7 +108,7 @@ static void split(const char *index)
     model_folder_close(&model);
     ck_assert_int_eq(unlink(in_folder("m/transformer/diffusion_pytorch_model.safetensors")), 0);
     char *text = string_format("{\"weight_map\": {%s%s}}", map, index);
-    put("m/transformer/diffusion_pytorch_model.safetensors.index.json", text);
+    write_text("m/transformer/diffusion_pytorch_model.safetensors.index.json", text);
     free(text);
 }
 
@@ -147,7 +126,7 @@ START_TEST(shards)
     assert_refused(in_folder("m"), ERR_DATA, "a.safetensors");
     ck_assert_int_eq(truncate(in_folder("m/transformer/a.safetensors"), 100), 0);
     assert_refused(in_folder("m"), ERR_DATA, "a.safetensors");
-    put("m/transformer/a.safetensors", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F{}            ");
+    write_text("m/transformer/a.safetensors", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F{}            ");
     assert_refused(in_folder("m"), ERR_DATA, "a.safetensors");
     ck_assert_int_eq(unlink(in_folder("m/transformer/a.safetensors")), 0);
     assert_refused(in_folder("m"), ERR_INPUT, "a.safetensors");
@@ -189,7 +168,7 @@ START_TEST(folders_of_another_kind)
     assert_refused(in_folder("run"), ERR_INPUT, "without a checkpoint");
     assert_refused(in_folder("m/transformer"), ERR_INPUT, "the folder above");
     assert_refused(in_folder("m/text_encoder/model.safetensors"), ERR_DATA, "a single file");
-    put("model.gguf", "GGUF\3\0\0\0 and more");
+    write_text("model.gguf", "GGUF\3\0\0\0 and more");
     assert_refused(in_folder("model.gguf"), ERR_DATA, "GGUF");
 }
 END_TEST
@@ -246,7 +225,7 @@ enum { EDITS = sizeof edits / sizeof edits[0] };
 START_TEST(configs_that_are_refused)
 {
     char *name = string_format("m/%s", edits[_i].file);
-    edit(name, edits[_i].from, edits[_i].to);
+    edit_text(name, edits[_i].from, edits[_i].to);
     free(name);
     assert_refused(in_folder("m"), ERR_DATA, edits[_i].says);
 }
@@ -330,7 +309,7 @@ START_TEST(names_are_found)
     ck_assert_int_eq(model_folder_find(&path, "../run/model"), ERR_INPUT);
     MUST(file_make_dirs(in_folder("hub/models--them--shapes/snapshots")));
     MUST(file_make_dirs(in_folder("hub/models--them--shapes/refs")));
-    put("hub/models--them--shapes/refs/main", "0123abc\n");
+    write_text("hub/models--them--shapes/refs/main", "0123abc\n");
     ck_assert_int_eq(
         rename(in_folder("run/model"), in_folder("hub/models--them--shapes/snapshots/0123abc")), 0);
     ck_assert_int_eq(model_folder_find(&path, "them/shapes"), ERR_INPUT);
@@ -362,7 +341,7 @@ START_TEST(vae_that_does_not_fit)
     model_folder_close(&plain);
     uint64_t checksum = model.checksum;
     model_folder_close(&model);
-    edit("l/vae/config.json", "\"scaling_factor\": 1.5", "\"scaling_factor\": 1.25");
+    edit_text("l/vae/config.json", "\"scaling_factor\": 1.5", "\"scaling_factor\": 1.25");
     MUST(model_folder_open(&model, in_folder("l")));
     ck_assert_uint_ne(model.checksum, checksum);
     model_folder_close(&model);

@@ -489,15 +489,10 @@ static void refuse_changed(const char *kind, const char *from, const char *to, c
     char path[64];
     snprintf(path, sizeof path, "test/golden/tokenizer_%s.json", kind);
     MUST(file_read(path, 1 << 20, &text, &bytes));
-    char *at = strstr((char *)text, from);
-    ck_assert_msg(at != NULL, "no %s", from);
-    char *changed =
-        string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
-    ck_assert_ptr_nonnull(changed);
-    tiny_file_write(in_folder("t"), "tokenizer.json", changed, strlen(changed));
-    assert_refused(in_folder("t"), ERR_DATA, says);
-    free(changed);
+    tiny_file_write(in_folder("t"), "tokenizer.json", (char *)text, bytes);
     free(text);
+    edit_text("t/tokenizer.json", from, to);
+    assert_refused(in_folder("t"), ERR_DATA, says);
 }
 
 START_TEST(other_kinds_are_refused)

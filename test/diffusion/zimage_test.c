@@ -548,17 +548,7 @@ START_TEST(encoders_that_are_refused)
         {"\"vocab_size\": 410", "\"vocab_size\": 400", "its tokenizer has 406 words"},
         {"\"silu\"", "\"gelu\"", "hidden_act"},
     };
-    uint8_t *text;
-    size_t bytes;
-    const char *path = in_folder("m/text_encoder/config.json");
-    MUST(file_read(path, 1 << 20, &text, &bytes));
-    char *at = strstr((char *)text, edits[_i].from);
-    ck_assert_ptr_nonnull(at);
-    char *changed = string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, edits[_i].to,
-                                  at + strlen(edits[_i].from));
-    MUST(file_atomic_write_whole(path, changed, strlen(changed), false));
-    free(text);
-    free(changed);
+    edit_text("m/text_encoder/config.json", edits[_i].from, edits[_i].to);
     assert_refused(ERR_DATA, edits[_i].says);
 }
 END_TEST
