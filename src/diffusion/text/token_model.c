@@ -27,3 +27,11 @@ void token_model_free(struct tokenizer *tokenizer)
     free(tokenizer->path);
     free(tokenizer);
 }
+
+int token_model_filled(struct tokenizer **tokenizer, int code)
+{
+    if (code == OK) return OK;
+    token_model_free(*tokenizer);
+    *tokenizer = NULL;
+    return code;
+}

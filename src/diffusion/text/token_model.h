@@ -51,5 +51,7 @@ struct tokenizer {
 /* Of no words; NULL without memory, with the message set. */
 struct tokenizer *token_model_create(void);
 void token_model_free(struct tokenizer *tokenizer); /* accepts NULL */
+/* Gives back `code`, with which a model was filled: after an error it is freed, *tokenizer NULL. */
+int token_model_filled(struct tokenizer **tokenizer, int code);
 
 #endif

@@ -50,12 +50,8 @@ static int labels_add(struct tokenizer *t, int count, const char *const *names)
 int tokenizer_of_labels(struct tokenizer **tokenizer, int count, const char *const *names)
 {
     *tokenizer = token_model_create();
-    if (!*tokenizer) return ERR_SYSTEM;
-    int code = labels_add(*tokenizer, count, names);
-    if (code == OK) return OK;
-    token_model_free(*tokenizer);
-    *tokenizer = NULL;
-    return code;
+    return *tokenizer ? token_model_filled(tokenizer, labels_add(*tokenizer, count, names))
+                      : ERR_SYSTEM;
 }
 
 const char *tokenizer_label_name(const struct tokenizer *t, int row)
@@ -123,12 +119,7 @@ static int bytes_add(struct tokenizer *t)
 int tokenizer_of_bytes(struct tokenizer **tokenizer)
 {
     *tokenizer = token_model_create();
-    if (!*tokenizer) return ERR_SYSTEM;
-    int code = bytes_add(*tokenizer);
-    if (code == OK) return OK;
-    token_model_free(*tokenizer);
-    *tokenizer = NULL;
-    return code;
+    return *tokenizer ? token_model_filled(tokenizer, bytes_add(*tokenizer)) : ERR_SYSTEM;
 }
 
 int tokenizer_byte(const struct tokenizer *t, int byte)

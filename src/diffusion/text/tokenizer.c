@@ -22,12 +22,8 @@ bool tokenizer_is_at(const char *path)
 int tokenizer_open(struct tokenizer **tokenizer, const char *path)
 {
     *tokenizer = token_model_create();
-    if (!*tokenizer) return ERR_SYSTEM;
-    int code = tokenizer_file_read(*tokenizer, path);
-    if (code == OK) return OK;
-    token_model_free(*tokenizer);
-    *tokenizer = NULL;
-    return code;
+    return *tokenizer ? token_model_filled(tokenizer, tokenizer_file_read(*tokenizer, path))
+                      : ERR_SYSTEM;
 }
 
 void tokenizer_close(struct tokenizer *tokenizer)
