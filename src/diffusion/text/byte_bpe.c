@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUFFIX_MOST = 16, WORD_SHOWN = 60 };
+enum { SUFFIX_MOST = 16 };
 
 /* ---- bytes as letters ---- */
 
@@ -79,11 +79,6 @@ void byte_bpe_free(struct byte_bpe *bpe)
     *bpe = (struct byte_bpe){0};
 }
 
-static int word_shown(size_t bytes)
-{
-    return bytes < WORD_SHOWN ? (int)bytes : WORD_SHOWN;
-}
-
 int byte_bpe_add(struct byte_bpe *bpe, const struct vocabulary *words, int rank, const char *left,
                  size_t left_bytes, const char *right, size_t right_bytes)
 {
@@ -95,7 +90,7 @@ int byte_bpe_add(struct byte_bpe *bpe, const struct vocabulary *words, int rank,
     if (code == OK) id = vocabulary_find(words, both.bytes, both.count);
     if (code == OK && (first < 0 || second < 0 || id < 0))
         code = fail(ERR_DATA, "merge %d, of %.*s and %.*s: %s is no word", rank + 1,
-                    word_shown(left_bytes), left, word_shown(right_bytes), right,
+                    vocabulary_shown(left_bytes), left, vocabulary_shown(right_bytes), right,
                     first < 0    ? "the first"
                     : second < 0 ? "the second"
                                  : "both together");

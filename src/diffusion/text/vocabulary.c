@@ -41,10 +41,15 @@ static size_t vocabulary_slot(const struct vocabulary *v, const char *word, size
     return slot;
 }
 
+int vocabulary_shown(size_t bytes)
+{
+    return bytes < WORD_SHOWN ? (int)bytes : WORD_SHOWN;
+}
+
 int vocabulary_add(struct vocabulary *v, int id, const char *word, size_t bytes)
 {
     size_t slot = vocabulary_slot(v, word, bytes);
-    int shown = bytes < WORD_SHOWN ? (int)bytes : WORD_SHOWN;
+    int shown = vocabulary_shown(bytes);
     if (v->slots[slot] >= 0) return fail(ERR_DATA, "the word %.*s stands twice", shown, word);
     if (id < 0 || id >= v->rows || bytes >= v->room - v->used)
         return fail(ERR_INTERNAL, "no room for word %d", id);

@@ -26,6 +26,8 @@ int vocabulary_open(struct vocabulary *v, int rows, size_t bytes);
 void vocabulary_free(struct vocabulary *v);
 /* ERR_DATA, without a file's name, for an id or a word that is there already. */
 int vocabulary_add(struct vocabulary *v, int id, const char *word, size_t bytes);
+/* Of a word of so many bytes, those that a message shows ("%.*s"). */
+int vocabulary_shown(size_t bytes);
 /* The id of a word; -1: it is none. */
 int vocabulary_find(const struct vocabulary *v, const char *word, size_t bytes);
 
