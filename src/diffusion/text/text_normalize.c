@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "diffusion/text/unicode_text.h"
 
+#include <stdbool.h>
+#include <string.h>
 #include <utf8proc.h>
 
 enum { CAPITAL_I_DOT = 0x130, DOT_ABOVE = 0x307 };
@@ -21,23 +23,29 @@ void text_normalizer_free(struct text_normalizer *normalizer)
     *normalizer = (struct text_normalizer){0};
 }
 
-/* Adds `text` with each run of at least `least` blanks (any: of white space) as `with`. */
-static int replace_blanks(struct text_bytes *to, const char *text, size_t bytes, int any,
-                          size_t least, const char *with, size_t with_bytes)
+/* Bytes that a text begins with of blanks (any: of white space), *count of them; blank false: of
+ * other characters. */
+static size_t run_bytes(const char *text, size_t bytes, bool any, bool blank, size_t *count)
 {
-    for (size_t at = 0, wide; at < bytes;) {
-        size_t from = at, count = 0;
-        for (; at < bytes; at += wide, count++) {
-            int32_t code = unicode_next(text + at, bytes - at, &wide);
-            if (code != ' ' && !(any && unicode_class_of(code) == UNICODE_SPACE)) break;
-        }
-        TRY(count >= least ? text_bytes_add(to, with, with_bytes)
-                           : text_bytes_add(to, text + from, at - from));
-        for (from = at; at < bytes; at += wide) {
-            int32_t code = unicode_next(text + at, bytes - at, &wide);
-            if (code == ' ' || (any && unicode_class_of(code) == UNICODE_SPACE)) break;
-        }
-        TRY(text_bytes_add(to, text + from, at - from));
+    size_t at = 0, wide;
+    for (*count = 0; at < bytes; at += wide, ++*count) {
+        int32_t code = unicode_next(text + at, bytes - at, &wide);
+        if ((code == ' ' || (any && unicode_class_of(code) == UNICODE_SPACE)) != blank) break;
+    }
+    return at;
+}
+
+/* Adds `text` with each run of at least `least` blanks (any: of white space) as `with`. */
+static int replace_blanks(struct text_bytes *to, const char *text, size_t bytes, bool any,
+                          size_t least, const char *with)
+{
+    for (size_t at = 0, count, run; at < bytes; at += run) {
+        run = run_bytes(text + at, bytes - at, any, true, &count);
+        TRY(count >= least ? text_bytes_add(to, with, strlen(with))
+                           : text_bytes_add(to, text + at, run));
+        at += run;
+        run = run_bytes(text + at, bytes - at, any, false, &count);
+        TRY(text_bytes_add(to, text + at, run));
     }
     return OK;
 }
@@ -67,13 +75,12 @@ static int text_step_run(const struct text_normalizer *normalizer, enum text_ste
 {
     switch (step) {
     case TEXT_STEP_COMPOSE: return unicode_compose(to, text, bytes);
-    case TEXT_STEP_ONE_BLANK: return replace_blanks(to, text, bytes, 1, 1, " ", 1);
+    case TEXT_STEP_ONE_BLANK: return replace_blanks(to, text, bytes, true, 1, " ");
     case TEXT_STEP_LOWER: return lower_case(to, text, bytes);
     case TEXT_STEP_CHARSMAP: return charsmap_apply(&normalizer->charsmap, to, text, bytes);
     case TEXT_STEP_STRIP_END: return strip_end(to, text, bytes);
-    case TEXT_STEP_BLANKS_TO_BAR:
-        return replace_blanks(to, text, bytes, 0, 2, TEXT_BAR, sizeof TEXT_BAR - 1);
-    case TEXT_STEP_BLANKS_TO_ONE: return replace_blanks(to, text, bytes, 0, 2, " ", 1);
+    case TEXT_STEP_BLANKS_TO_BAR: return replace_blanks(to, text, bytes, false, 2, TEXT_BAR);
+    case TEXT_STEP_BLANKS_TO_ONE: return replace_blanks(to, text, bytes, false, 2, " ");
     }
     return OK;
 }
