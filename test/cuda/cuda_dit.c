@@ -4,6 +4,7 @@
 #include "diffusion/diffusion_core.h"
 #include "test/cuda/cuda_ops.h"
 #include "test/diffusion/s3dit_fixture.h"
+#include "test/near.h"
 
 Suite *cuda_dit_suite(void);
 
@@ -34,13 +35,8 @@ static void cuda_dit_run(struct dit_fixture *f, bool cuda, enum s3dit_use use, i
 static void near_to(const char *name, const float *got, const float *right, size_t count,
                     double tolerance)
 {
-    double error = 0, most = 0;
-    for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - (double)right[i]);
-        error = !(e <= error) ? e : error; /* NaN stays */
-        most = fmax(most, fabs((double)right[i]));
-    }
-    ck_assert_msg(error <= tolerance * most, "%s differs by %g of %g", name, error, most);
+    double error = relative_error(got, right, count);
+    ck_assert_msg(error <= tolerance, "%s differs by %g", name, error);
 }
 
 START_TEST(passes_are_those_of_the_cpu)

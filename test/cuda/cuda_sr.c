@@ -10,6 +10,7 @@
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "test/cuda/cuda_ops.h"
+#include "test/near.h"
 #include "test/support.h"
 
 Suite *cuda_sr_suite(void);
@@ -89,7 +90,7 @@ static void compare_gradients(struct sr_bench *cpu, struct sr_bench *cuda, doubl
         double most = 0, error = 0;
         for (size_t j = p->offset; j < p->offset + p->count; j++) {
             most = fmax(most, fabs((double)want[j]));
-            error = fmax(error, fabs((double)got[j] - (double)want[j]));
+            error = larger_error(error, fabs((double)got[j] - (double)want[j]));
         }
         ck_assert_msg(most > 0, "%s is 0", p->name);
         ck_assert_msg(error <= tolerance * most, "%s: %.2e", p->name, error / most);

@@ -10,6 +10,7 @@
 #include "nn/pass_memory.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
+#include "test/near.h"
 
 Suite *kl_test_suite(void);
 
@@ -132,27 +133,20 @@ static void kl_fixture_close(struct kl_fixture *f)
     device_close(f->device);
 }
 
-static float kl_error(const struct kl_fixture *f, const char *name, const float *got)
+static double kl_error(const struct kl_fixture *f, const char *name, const float *got)
 {
     const struct store_tensor *tensor = store_find(f->file, name);
     ck_assert_ptr_nonnull(tensor);
-    const float *right = tensor->data;
-    double error = 0, most = 0;
     size_t count = 1;
     for (int i = 0; i < tensor->dims; i++)
         count *= (size_t)tensor->shape[i];
-    for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - (double)right[i]);
-        error = !(e <= error) ? e : error; /* NaN stays */
-        most = fmax(most, fabs((double)right[i]));
-    }
-    return (float)(error / most);
+    return relative_error(got, tensor->data, count);
 }
 
 /* The values of a layer, before the memory plan may give its place to another. */
 static void kl_check_layer(const struct kl_fixture *f, const char *name, int layer)
 {
-    double error = (double)kl_error(f, name, f->pass.value[layer]);
+    double error = kl_error(f, name, f->pass.value[layer]);
     ck_assert_msg(error <= 1e-5, "%s differs by %g", name, error);
 }
 
@@ -191,12 +185,12 @@ static void kl_check_gradient(const char *name, const float *g, size_t count, co
         snprintf(sign, sizeof sign, "%s.sign.%d", name, k);
         for (size_t i = 0; i < count; i++)
             sum += formula_uniform(sign, i) < 0 ? -(double)g[i] : (double)g[i];
-        error = fmax(error, fabs(sum - (double)right[1 + k]) / sqrt((double)count) / 4);
+        error = larger_error(error, fabs(sum - (double)right[1 + k]) / sqrt((double)count) / 4);
     }
     for (uint64_t i = 0; i < KL_SAMPLED; i++) {
         uint64_t at = formula_word(name, ((uint64_t)1 << 32) + i) % count;
         double e = fabs((double)g[at] - (double)right[1 + KL_SIGNED + i]);
-        error = !(e <= error) ? e : error;
+        error = larger_error(error, e);
     }
     ck_assert_msg(error <= 1e-4 * most + 1e-6, "%s: differs by %g of %g", name, error, most);
 }

@@ -4,6 +4,7 @@
 
 #include "diffusion/pipeline/pipeline.h"
 #include "test/diffusion/tiny_model.h"
+#include "test/near.h"
 #include "test/support.h"
 
 #include <math.h>
@@ -108,15 +109,11 @@ static inline void assert_golden(const char *file, const char *name, const float
     struct store_file *golden;
     const int64_t shape[3] = {channels, height, width};
     float wanted[FLOATS];
-    double off = 0.0, largest = 0.0;
     MUST(store_open(&golden, file));
     MUST(store_read_f32(golden, name, 3, shape, wanted));
     store_close(golden);
-    for (int i = 0; i < channels * height * width; i++) {
-        off = fmax(off, fabs((double)got[i] - (double)wanted[i]));
-        largest = fmax(largest, fabs((double)wanted[i]));
-    }
-    ck_assert_msg(off <= 1e-4 * largest, "%s: %g off, of %g", name, off, largest);
+    double error = relative_error(got, wanted, (size_t)(channels * height * width));
+    ck_assert_msg(error <= 1e-4, "%s: %g off", name, error);
 }
 
 #endif

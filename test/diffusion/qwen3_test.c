@@ -5,6 +5,7 @@
 #include "registry/devices.h"
 #include "store/json_file.h"
 #include "store/safetensors.h"
+#include "test/near.h"
 
 Suite *qwen3_test_suite(void);
 
@@ -22,17 +23,13 @@ START_TEST(features_of_transformers)
     struct qwen3_held held;
     struct device *device;
     struct store_file *golden;
-    double off = 0, most = 0;
     MUST(device_open(&device, "cpu", 1));
     qwen3_hold(&held, &config, device, TOKEN_F32, false);
     qwen3_features(&held, 1, &cases[_i].length, got);
     MUST(store_open(&golden, "test/golden/zimage_text.safetensors"));
     MUST(store_read_f32(golden, cases[_i].name, 2, shape, right));
-    for (int i = 0; i < cases[_i].length * config.hidden; i++) {
-        off = fmax(off, fabs((double)got[i] - (double)right[i]));
-        most = fmax(most, fabs((double)right[i]));
-    }
-    ck_assert_msg(off <= 1e-5 * most, "%s: %g off, of %g", cases[_i].name, off, most);
+    double error = relative_error(got, right, (size_t)(cases[_i].length * config.hidden));
+    ck_assert_msg(error <= 1e-5, "%s: %g off", cases[_i].name, error);
     store_close(golden);
     qwen3_release_held(&held);
     device_close(device);

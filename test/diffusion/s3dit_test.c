@@ -5,6 +5,7 @@
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
+#include "test/near.h"
 
 Suite *s3dit_test_suite(void);
 
@@ -69,17 +70,10 @@ static double golden_error(const struct store_file *file, const char *name, cons
 {
     const struct store_tensor *tensor = store_find(file, name);
     ck_assert_ptr_nonnull(tensor);
-    const float *right = tensor->data;
-    double error = 0, most = 0;
     size_t count = 1;
     for (int i = 0; i < tensor->dims; i++)
         count *= (size_t)tensor->shape[i];
-    for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - (double)right[i]);
-        error = !(e <= error) ? e : error; /* NaN stays */
-        most = fmax(most, fabs((double)right[i]));
-    }
-    return error / most;
+    return relative_error(got, tensor->data, count);
 }
 
 /* The tensor of this name, and the text behind its comma. */
@@ -109,11 +103,12 @@ static void compare_gradient(const struct s3dit_tensor *t, const float *g, const
     }
     double error = fabs(own - most);
     for (int k = 0; k < SIGNED; k++) /* as large as the root of the count by rounding alone */
-        error = fmax(error, fabs(signs[k] - (double)right[1 + k]) / sqrt((double)t->count) / 4);
+        error =
+            larger_error(error, fabs(signs[k] - (double)right[1 + k]) / sqrt((double)t->count) / 4);
     for (uint64_t i = 0; i < SAMPLED; i++) {
         uint64_t at = formula_word(t->name, ((uint64_t)1 << 32) + i) % t->count;
         double e = fabs((double)g[at] - (double)right[1 + SIGNED + i]);
-        error = !(e <= error) ? e : error;
+        error = larger_error(error, e);
     }
     ck_assert_msg(error <= 1e-4 * most, "%s: differs by %g of %g", t->name, error, most);
 }

@@ -4,6 +4,7 @@
 #include "diffusion/pipeline/pipeline.h"
 #include "registry/devices.h"
 #include "test/diffusion/tiny_zimage.h"
+#include "test/near.h"
 
 Suite *zimage_test_suite(void);
 
@@ -126,18 +127,13 @@ static void near_golden(const char *stem, const char *name, const float *got, in
     static float right[FLOATS];
     struct store_file *golden;
     size_t count = 1;
-    double off = 0, most = 0;
     char *path = string_format("test/golden/zimage_%s.safetensors", stem);
     for (int d = 0; d < dims; d++)
         count *= (size_t)shape[d];
     MUST(store_open(&golden, path));
     MUST(store_read_f32(golden, name, dims, shape, right));
-    for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - (double)right[i]);
-        off = !(e <= off) ? e : off; /* NaN stays */
-        most = fmax(most, fabs((double)right[i]));
-    }
-    ck_assert_msg(off <= gate * most, "%s: %g off, of %g", name, off, most);
+    double error = relative_error(got, right, count);
+    ck_assert_msg(error <= gate, "%s: %g off", name, error);
     store_close(golden);
     free(path);
 }

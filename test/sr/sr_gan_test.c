@@ -6,6 +6,7 @@
 #include "registry/devices.h"
 #include "sr/sr_core.h"
 #include "store/safetensors.h"
+#include "test/near.h"
 #include "test/support.h"
 
 #include <math.h>
@@ -131,14 +132,9 @@ static void compare_parameters(const struct store_file *file, const char *prefix
         const struct net_parameter *p = &net->parameters[i];
         size_t count;
         const float *want = golden_numbers(file, prefix, p->name, &count);
-        double most = 0, worst = 0;
-        for (size_t k = 0; k < count && !isnan(worst); k++) {
-            double error = fabs((double)want[k] - (double)got[p->offset + k]);
-            most = fmax(most, fabs((double)want[k]));
-            worst = !(error <= worst) ? error : worst; /* NaN stays */
-        }
+        double error = relative_error(got + p->offset, want, count);
         ck_assert_uint_ge(p->count, count); /* of long ones their beginning */
-        ck_assert_msg(worst <= 1e-4 * most, "%s%s: off by %g of %g", prefix, p->name, worst, most);
+        ck_assert_msg(error <= 1e-4, "%s%s: off by %g", prefix, p->name, error);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "sr/enlarger.h"
 #include "sr/sr_core.h"
 #include "store/safetensors.h"
+#include "test/near.h"
 #include "test/support.h"
 
 #include <math.h>
@@ -34,14 +35,7 @@ static struct store_file *golden_open(const char *name)
 /* Largest error relative to the largest right value. */
 static double golden_error(const float *got, const struct store_tensor *want, size_t count)
 {
-    const float *right = want->data;
-    double error = 0, most = 0;
-    for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - (double)right[i]);
-        error = !(e <= error) ? e : error; /* NaN stays */
-        most = fmax(most, fabs((double)right[i]));
-    }
-    return error / most;
+    return relative_error(got, want->data, count);
 }
 
 static void compare_parameters(const struct store_file *file, const char *prefix,

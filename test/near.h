@@ -1,0 +1,25 @@
+/* How far numbers are off. One that is no number is never near: fmax and <= alone would pass it. */
+#ifndef IMGTRAIN_TEST_NEAR_H
+#define IMGTRAIN_TEST_NEAR_H
+
+#include <math.h>
+#include <stddef.h>
+
+/* The larger one; NaN where one of them is. */
+static inline double larger_error(double a, double b)
+{
+    return isnan(a) || isnan(b) ? a + b : fmax(a, b);
+}
+
+/* The largest |got - right|, in units of the largest |right|; NaN where one of them all is. */
+static inline double relative_error(const float *got, const float *right, size_t count)
+{
+    double error = 0, most = 0;
+    for (size_t i = 0; i < count; i++) {
+        error = larger_error(error, fabs((double)got[i] - (double)right[i]));
+        most = fmax(most, fabs((double)right[i]));
+    }
+    return most > 0 ? error / most : error;
+}
+
+#endif
