@@ -4,24 +4,13 @@
 #include "diffusion/diffusion_core.h"
 #include "test/cuda/cuda_ops.h"
 #include "test/diffusion/s3dit_fixture.h"
+#include "test/diffusion/small_dit.h"
 #include "test/near.h"
 
 Suite *cuda_dit_suite(void);
 
-static const struct dit_case dit_unequal = {{.channels = 3,
-                                             .patch = 2,
-                                             .dim = 48,
-                                             .layers = 1,
-                                             .refiner_layers = 1,
-                                             .heads = 2,
-                                             .text_dim = 6,
-                                             .axes = {8, 8, 8},
-                                             .axes_lens = {256, 32, 32},
-                                             .rope_theta = 256,
-                                             .t_scale = 1000,
-                                             .norm_eps = 1e-5},
-                                            {3, 6, 8, 34, true, 1},
-                                            {33, 2, 34}};
+static const struct dit_case dit_unequal = {
+    SMALL_DIT(3, 1, 6, 256), {3, 6, 8, 34, true, 1}, {33, 2, 34}};
 
 static void cuda_dit_run(struct dit_fixture *f, bool cuda, enum s3dit_use use, int micro)
 {

@@ -5,24 +5,14 @@
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/tensor.h"
+#include "test/diffusion/small_dit.h"
 
 #include <sys/mman.h>
 
 Suite *placed_dit_test_suite(void);
 
 static const struct dit_case small_net = {
-    .config = {.channels = 3,
-               .patch = 2,
-               .dim = 48,
-               .layers = 3,
-               .refiner_layers = 1,
-               .heads = 2,
-               .text_dim = 32,
-               .axes = {8, 8, 8},
-               .axes_lens = {256, 32, 32},
-               .rope_theta = 256,
-               .t_scale = 1000,
-               .norm_eps = 1e-5},
+    .config = SMALL_DIT(3, 3, 32, 256),
     .size = {.samples = 2, .height = 8, .width = 12, .text_rows = 3, .chunk = 1},
 };
 

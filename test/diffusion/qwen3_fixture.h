@@ -29,16 +29,14 @@ static inline struct qwen3_config qwen3_small(void)
 /* More heads than fit into a feature's width, odd sides. */
 static inline struct qwen3_config qwen3_odd(void)
 {
-    return (struct qwen3_config){.hidden = 20,
-                                 .mlp = 27,
-                                 .layers = 4,
-                                 .heads = 3,
-                                 .kv_heads = 1,
-                                 .head_dim = 6,
-                                 .vocabulary = QWEN3_WORDS,
-                                 .positions = 4096,
-                                 .rope_theta = 1e6,
-                                 .eps = 1e-6};
+    struct qwen3_config config = qwen3_small();
+    config.hidden = 20;
+    config.mlp = 27;
+    config.layers = 4;
+    config.heads = 3;
+    config.kv_heads = 1;
+    config.head_dim = 6;
+    return config;
 }
 
 static inline void qwen3_prompt(int length, int *ids)

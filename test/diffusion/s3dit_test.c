@@ -5,6 +5,7 @@
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
+#include "test/diffusion/small_dit.h"
 #include "test/near.h"
 
 Suite *s3dit_test_suite(void);
@@ -361,18 +362,7 @@ END_TEST
 
 /* ---- what is refused ---- */
 
-static const struct s3dit_config plain_config = {.channels = 3,
-                                                 .patch = 2,
-                                                 .dim = 48,
-                                                 .layers = 2,
-                                                 .refiner_layers = 1,
-                                                 .heads = 2,
-                                                 .text_dim = 32,
-                                                 .axes = {8, 8, 8},
-                                                 .axes_lens = {256, 32, 32},
-                                                 .rope_theta = 256,
-                                                 .t_scale = 1000,
-                                                 .norm_eps = 1e-5};
+static const struct s3dit_config plain_config = SMALL_DIT(3, 2, 32, 256);
 
 static void refuses(const struct s3dit_config *config, const char *says)
 {

@@ -5,23 +5,13 @@
 #include "diffusion/model/model_write.h"
 #include "diffusion/text/token_tables.h"
 #include "test/diffusion/s3dit_fixture.h"
+#include "test/diffusion/small_dit.h"
 #include "test/diffusion/tiny_vae.h"
 #include "test/support.h"
 
 static inline struct s3dit_config tiny_config(void)
 {
-    return (struct s3dit_config){.channels = 3,
-                                 .patch = 2,
-                                 .dim = 48,
-                                 .layers = 1,
-                                 .refiner_layers = 1,
-                                 .heads = 2,
-                                 .text_dim = 16,
-                                 .axes = {8, 8, 8},
-                                 .axes_lens = {128, 32, 32},
-                                 .rope_theta = 256.0,
-                                 .t_scale = 1000.0,
-                                 .norm_eps = 1e-5};
+    return (struct s3dit_config)SMALL_DIT(3, 1, 16, 128);
 }
 
 /* Owned; padding between tensors is 0. */

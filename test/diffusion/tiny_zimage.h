@@ -5,6 +5,7 @@
 
 #include "store/shards.h"
 #include "test/diffusion/qwen3_fixture.h"
+#include "test/diffusion/small_dit.h"
 #include "test/diffusion/tiny_model.h"
 #include "test/diffusion/tiny_tokenizer.h"
 
@@ -19,18 +20,7 @@ struct zimage_files {
 
 static inline struct s3dit_config zimage_config(void)
 {
-    return (struct s3dit_config){.channels = 16,
-                                 .patch = 2,
-                                 .dim = 48,
-                                 .layers = 2,
-                                 .refiner_layers = 1,
-                                 .heads = 2,
-                                 .text_dim = 32,
-                                 .axes = {8, 8, 8},
-                                 .axes_lens = {256, 32, 32},
-                                 .rope_theta = 256.0,
-                                 .t_scale = 1000.0,
-                                 .norm_eps = 1e-5};
+    return (struct s3dit_config)SMALL_DIT(16, 2, 32, 256);
 }
 
 static inline struct kl_config zimage_vae(void)

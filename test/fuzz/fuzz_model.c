@@ -2,6 +2,7 @@
  * written there. What is accepted must be usable: its weights, its table, a prompt as rows. */
 #include "diffusion/model/model_write.h"
 #include "diffusion/text/token_tables.h"
+#include "test/diffusion/small_dit.h"
 #include "test/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -27,18 +28,7 @@ static size_t kept_bytes[FILES];
 static void fuzz_fill_folder(void)
 {
     static const char *const names[CLASSES] = {"circle", "red square"};
-    const struct s3dit_config config = {.channels = 3,
-                                        .patch = 2,
-                                        .dim = 48,
-                                        .layers = 1,
-                                        .refiner_layers = 1,
-                                        .heads = 2,
-                                        .text_dim = TEXT_DIM,
-                                        .axes = {8, 8, 8},
-                                        .axes_lens = {128, 32, 32},
-                                        .rope_theta = 256.0,
-                                        .t_scale = 1000.0,
-                                        .norm_eps = 1e-5};
+    const struct s3dit_config config = SMALL_DIT(3, 1, TEXT_DIM, 128);
     struct s3dit_model dit;
     struct tokenizer *text;
     fuzz_make_folder();
