@@ -32,6 +32,19 @@ static const char arch_table_name[] = "embed_tokens.weight";
         .t_scale = 1000, .norm_eps = 1e-5                                                          \
     }
 
+/* Z-Image: as many blocks whatever its widths, so that its ladder has the same steps. */
+#define Z_IMAGE(width, own_heads, width_of_text, ...)                                              \
+    {                                                                                              \
+        .channels = 16, .patch = 2, .dim = (width), .layers = 30, .refiner_layers = 2,             \
+        .heads = (own_heads), .text_dim = (width_of_text), .axes = {__VA_ARGS__},                  \
+        .axes_lens = {1024, 512, 512}, .rope_theta = 256, .t_scale = 1000, .norm_eps = 1e-5        \
+    }
+#define Z_IMAGE_VAE(...)                                                                           \
+    {                                                                                              \
+        .levels = 4, .widths = {__VA_ARGS__}, .resnets = 2, .latent_channels = 16, .groups = 32,   \
+        .attention = true, .scaling = .3611, .shift = .1159                                        \
+    }
+
 static const struct arch {
     const char *name;
     struct s3dit_config config;
@@ -74,30 +87,12 @@ static const struct arch {
       .shift = 0},
      {.layers = 0}},
     {"z-image-turbo",
-     {.channels = 16,
-      .patch = 2,
-      .dim = 3840,
-      .layers = 30,
-      .refiner_layers = 2,
-      .heads = 30,
-      .text_dim = 2560,
-      .axes = {32, 48, 48},
-      .axes_lens = {1024, 512, 512},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
+     Z_IMAGE(3840, 30, 2560, 32, 48, 48),
      TENSOR_BF16,
      3,
      1024,
      TEXT_MOST_ROWS,
-     {.levels = 4,
-      .widths = {128, 256, 512, 512},
-      .resnets = 2,
-      .latent_channels = 16,
-      .groups = 32,
-      .attention = true,
-      .scaling = .3611,
-      .shift = .1159},
+     Z_IMAGE_VAE(128, 256, 512, 512),
      {.hidden = 2560,
       .mlp = 9728,
       .layers = 36,
@@ -108,32 +103,13 @@ static const struct arch {
       .positions = 40960,
       .rope_theta = 1e6,
       .eps = 1e-6}},
-    /* As many blocks, of a twentieth of the widths: its ladder has the same steps. */
     {"z-image-20th",
-     {.channels = 16,
-      .patch = 2,
-      .dim = 192,
-      .layers = 30,
-      .refiner_layers = 2,
-      .heads = 6,
-      .text_dim = 128,
-      .axes = {8, 12, 12},
-      .axes_lens = {1024, 512, 512},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
+     Z_IMAGE(192, 6, 128, 8, 12, 12),
      TENSOR_BF16,
      3,
      256,
      64,
-     {.levels = 4,
-      .widths = {32, 32, 32, 32},
-      .resnets = 2,
-      .latent_channels = 16,
-      .groups = 32,
-      .attention = true,
-      .scaling = .3611,
-      .shift = .1159},
+     Z_IMAGE_VAE(32, 32, 32, 32),
      {.hidden = 128,
       .mlp = 486,
       .layers = 36,
