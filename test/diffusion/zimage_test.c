@@ -338,6 +338,44 @@ START_TEST(modes_share_their_weights)
 }
 END_TEST
 
+static int stop_looks;
+
+static bool stop_after_looks(void)
+{
+    return stop_looks-- <= 0;
+}
+
+/* Before each layer of the text encoder; what it had begun is begun anew. */
+START_TEST(stopped_between_layers)
+{
+    static struct made right;
+    static float made[FLOATS];
+    static const uint64_t seed = 42;
+    const struct pipeline_watch watch = {.stop_requested = stop_after_looks};
+    struct pipeline_request request = zimage_request(PROMPT);
+    struct pipeline *pipeline;
+    struct device *device;
+    float sigmas[SIGMAS_MOST_STEPS + 1], *image = made;
+    int first;
+    request.steps = 1;
+    MUST(make(&request, 1, &anyhow, &right));
+    MUST(device_open(&device, "cpu", 1));
+    MUST(pipeline_open(&pipeline, &model, device, &anyhow, PIPELINE_AS_STORED));
+    MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
+    for (int looks = 0; looks < model.encoder.layers; looks++) {
+        stop_looks = looks;
+        ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, &image, &watch), ERR_STOPPED);
+        ck_assert_str_eq(placement_report_at(pipeline_placement(pipeline), looks)->stage, "text");
+        ck_assert_ptr_null(pipeline_features(pipeline));
+    }
+    MUST(pipeline_run(pipeline, &seed, 1, &image, &(struct pipeline_watch){0}));
+    ck_assert_mem_eq(made, right.image, sizeof made);
+    pipeline_close(pipeline);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    device_close(device);
+}
+END_TEST
+
 /* A prompt is encoded once: then no text encoder is opened, and the picture is the same. */
 START_TEST(a_cached_prompt_opens_no_encoder)
 {
@@ -460,16 +498,7 @@ START_TEST(caches_of_others_are_not_read)
     ck_assert(memcmp(made.text, stored.text, sizeof made.text) != 0); /* of rounded matrices */
     near_golden("text", "small.11", made.text, 2, shape, 2e-2);
     model_folder_close(&model);
-    file = string_format("%s/m/text_encoder/config.json", folder);
-    uint8_t *text;
-    size_t bytes;
-    MUST(file_read(file, 1 << 20, &text, &bytes));
-    char *at = strstr((char *)text, "1e-06");
-    ck_assert_ptr_nonnull(at);
-    at[4] = '5';
-    MUST(file_atomic_write_whole(file, text, bytes, false));
-    free(text);
-    free(file);
+    edit_text("m/text_encoder/config.json", "1e-06", "1e-05");
     MUST(model_folder_open(&model, in_folder("m")));
     MUST(make(&request, 1, &anyhow, &made));
     ck_assert_int_eq(made.report_count, 3);
@@ -584,6 +613,7 @@ Suite *zimage_test_suite(void)
     tcase_add_loop_test(tests, files_of_every_kind, 0, 3);
     tcase_add_test(tests, every_way_gives_the_same_bits);
     tcase_add_test(tests, modes_share_their_weights);
+    tcase_add_test(tests, stopped_between_layers);
     tcase_add_test(tests, a_cached_prompt_opens_no_encoder);
     tcase_add_test(tests, guidance_away_from_the_prompt_itself);
     tcase_add_test(tests, caches_of_others_are_not_read);
