@@ -1,6 +1,7 @@
 #include "base/file_kind.h"
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +132,8 @@ static bool file_kind_contains(struct bytes_head head, const char *word)
 
 static struct file_kind markup_kind(struct bytes_head head)
 {
-    if (HAS(0, "\xEF\xBB\xBF")) head = (struct bytes_head){head.data + 3, head.count - 3};
+    size_t mark = utf8_mark((const char *)head.data, head.count);
+    head = (struct bytes_head){head.data + mark, head.count - mark};
     while (head.count && is_space_byte(*head.data))
         head = (struct bytes_head){head.data + 1, head.count - 1};
     bool xml = begins_with(head, "<?xml") || begins_with(head, "<!--");

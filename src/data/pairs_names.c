@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,8 @@ static int find_line(const struct scan *scan, char *line)
 static int mark_named(const struct scan *scan, char *text, bool *is_named,
                       const struct pairs_options *options)
 {
-    static const char mark[] = "\xEF\xBB\xBF"; /* that a text is UTF-8: some editors write it */
     int lines = 0, missing = 0;
-    if (strncmp(text, mark, sizeof mark - 1) == 0) text += sizeof mark - 1;
+    text += utf8_mark(text, strlen(text));
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next) *next++ = '\0';
