@@ -25,8 +25,8 @@ static int sort_texts(char **texts, int count)
     return kept;
 }
 
-/* The words of `text`, which is cut at them, between any of `separators`; without room the words
- * are only counted. */
+/* The words of `text`, which is cut at them, between any of `separators`: half as many as it has
+ * bytes, and one, at most. */
 static int cut_words(char *text, const char *separators, char **words)
 {
     int count = 0;
@@ -38,8 +38,8 @@ static int cut_words(char *text, const char *separators, char **words)
             end--;
         at += length + !last;
         if (end == word) continue;
-        if (words) *end = '\0', words[count] = word;
-        count++;
+        *end = '\0';
+        words[count++] = word;
     }
     return count;
 }
@@ -59,18 +59,17 @@ int tags_of_picture(char **set, const char *name, const char *text)
 {
     const char *base = strrchr(name, '/');
     int folders = base ? (int)(base - name) : 0, code = OK, count;
+    size_t bytes = strlen(name) + (text ? strlen(text) : 0) + 1;
     char *path = string_format("%.*s", folders, name),
          *rest = string_format("%s", text ? text : "");
     char **words = NULL;
     *set = NULL;
     TRY_CLEANUP(path && rest ? OK : ERR_SYSTEM);
-    count = cut_words(path, "/,\n", NULL) + cut_words(rest, ",\n", NULL);
-    words = malloc(((size_t)count + 1) * sizeof *words);
+    words = malloc((bytes + 1) * sizeof *words);
     TRY_CLEANUP(words ? OK : fail(ERR_SYSTEM, "out of memory"));
     count = cut_words(path, "/,\n", words);
     count += cut_words(rest, ",\n", words + count);
-    /* a separator of one byte becomes one of two */
-    *set = join_words(words, count, 2 * (strlen(name) + (text ? strlen(text) : 0) + 1));
+    *set = join_words(words, count, 2 * bytes); /* a separator of one byte becomes one of two */
     code = *set ? OK : fail(ERR_SYSTEM, "out of memory");
 cleanup:
     free(path);
@@ -202,10 +201,11 @@ int tags_find(const struct tag_sets *sets, const char *option, const char *text,
     all = cut_words(asked, ",", words);
     for (int i = 0; i < all; i++) {
         int column = find_tag(sets, words[i]);
-        tags_tell(sets, known, sizeof known);
-        TRY_CLEANUP(column >= 0 ? OK
-                                : fail(ERR_USAGE, "%s: no tag '%.40s'; there are %s", option,
-                                       words[i], known));
+        if (column < 0) {
+            tags_tell(sets, known, sizeof known);
+            code = fail(ERR_USAGE, "%s: no tag '%.40s'; there are %s", option, words[i], known);
+            goto cleanup;
+        }
         columns[(*count)++] = column;
     }
     code = OK;
