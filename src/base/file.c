@@ -28,6 +28,11 @@ char *string_format(const char *format, ...)
     return text;
 }
 
+int string_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 char *path_join(const char *dir, const char *name)
 {
     size_t n = strlen(dir);

@@ -10,6 +10,9 @@
 /* printf into a new string (malloc); NULL with the message set when memory runs out. */
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* For qsort and bsearch of texts (char *): by their bytes. */
+int string_compare(const void *a, const void *b);
+
 /* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
 char *path_join(const char *dir, const char *name);
 

@@ -223,11 +223,6 @@ static void verify_file(struct verify_report *report, const char *path)
 
 /* ---- a run folder ---- */
 
-static int verify_compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* How a folder is gone through. */
 struct verify_walk {
     struct verify_report *report;
@@ -269,7 +264,7 @@ static int verify_folder(const struct verify_walk *walk, const char *path)
             count++;
     }
     closedir(folder);
-    if (count > 1) qsort(names, count, sizeof *names, verify_compare_names);
+    if (count > 1) qsort(names, count, sizeof *names, string_compare);
     for (size_t i = 0; i < count; i++) {
         bool is_folder = false;
         if (code >= 0 && verify_is_wanted(walk, names[i], &is_folder)) {

@@ -10,16 +10,11 @@
 
 static const char between[] = ", ";
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Each once. */
 static int sort_texts(char **texts, int count)
 {
     int kept = 0;
-    if (count) qsort(texts, (size_t)count, sizeof *texts, compare_texts);
+    if (count) qsort(texts, (size_t)count, sizeof *texts, string_compare);
     for (int i = 0; i < count; i++)
         if (kept == 0 || strcmp(texts[kept - 1], texts[i]) != 0) texts[kept++] = texts[i];
     return kept;
@@ -82,7 +77,7 @@ cleanup:
 
 static int find_tag(const struct tag_sets *s, const char *tag)
 {
-    char **found = bsearch(&tag, s->tags, (size_t)s->tag_count, sizeof *s->tags, compare_texts);
+    char **found = bsearch(&tag, s->tags, (size_t)s->tag_count, sizeof *s->tags, string_compare);
     return found ? (int)(found - s->tags) : -1;
 }
 

@@ -128,11 +128,6 @@ static int train_batch_sum_up(const struct train_batch *batch, int code)
     return code == OK ? train_batch_conclude(batch) : code;
 }
 
-static int train_compare_branches(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Adds the branches that runs are told to push to. */
 static int train_batch_name_branches(const struct train_batch *batch, char **names, int *count)
 {
@@ -157,7 +152,7 @@ static int train_batch_check_branches(const struct train_batch *batch)
     char **names = calloc((size_t)batch->count, sizeof *names);
     if (!names) return fail(ERR_SYSTEM, "out of memory");
     int code = train_batch_name_branches(batch, names, &count);
-    qsort(names, (size_t)count, sizeof *names, train_compare_branches);
+    qsort(names, (size_t)count, sizeof *names, string_compare);
     for (int i = 1; code == OK && i < count; i++)
         if (strcmp(names[i], names[i - 1]) == 0)
             code = fail(ERR_CONFIG,

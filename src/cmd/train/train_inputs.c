@@ -28,11 +28,6 @@ static int train_add_input(struct inputs *inputs, const char *path)
     return OK;
 }
 
-static int train_compare_inputs(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* In the order of their names. from: how much of a path is the root. */
 static int train_add_matches(struct inputs *inputs, const char *pattern, size_t from)
 {
@@ -63,7 +58,7 @@ static int train_add_images(struct inputs *inputs, const char *folder, size_t fr
     if (code == OK) code = more;
     if (code == OK && inputs->count == 0) code = fail(ERR_INPUT, "%s holds no image", folder);
     if (inputs->count > 1)
-        qsort(inputs->texts, (size_t)inputs->count, sizeof *inputs->texts, train_compare_inputs);
+        qsort(inputs->texts, (size_t)inputs->count, sizeof *inputs->texts, string_compare);
     return code;
 }
 
