@@ -311,8 +311,10 @@ int checkpoint_resume(const char *run_dir, struct store_file **file, int64_t *st
 
 int checkpoint_open(const char *path, struct store_file **file)
 {
+    struct stat info;
     *file = NULL;
-    if (!file_is_dir(path)) {
+    if (retry_stat(path, &info) != 0) return fail_errno(ERR_INPUT, "open %s", path);
+    if (!S_ISDIR(info.st_mode)) {
         TRY(store_open(file, path));
     } else {
         char *model = path_join(path, "model.safetensors");

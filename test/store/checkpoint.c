@@ -433,6 +433,7 @@ START_TEST(a_look_fails_at_any_call)
         int code = checkpoint_open(_i < 4 ? folder : path, &file);
         int aside = checkpoint_rejected(folder);
         call = call_that_failed();
+        assert_orderly(code, call, turn);
         ck_assert_int_eq(aside, 0);
         ck_assert_msg((code == OK) == (file != NULL), "%s, call %d", call, turn);
         store_close(file);
