@@ -3,7 +3,7 @@
 #define IMGTRAIN_TEST_QWEN3_FIXTURE_H
 
 #include "device/device.h"
-#include "diffusion/text/qwen3.h"
+#include "diffusion/text_encoder/qwen3.h"
 #include "math/bf16.h"
 #include "math/half.h"
 #include "memory/plan.h"

@@ -11,8 +11,8 @@
 
 #include "diffusion/dit/s3dit_model.h"
 #include "diffusion/sigmas.h"
-#include "diffusion/text/qwen3_model.h"
 #include "diffusion/text/tokenizer.h"
+#include "diffusion/text_encoder/qwen3_model.h"
 #include "diffusion/vae/kl_folder.h"
 #include "store/shards.h"
 

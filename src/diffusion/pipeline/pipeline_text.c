@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "device/device.h"
 #include "diffusion/pipeline/pipeline_internal.h"
-#include "diffusion/text/feature_cache.h"
+#include "diffusion/text_encoder/feature_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>

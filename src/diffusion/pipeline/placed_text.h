@@ -4,7 +4,7 @@
 #define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_TEXT_H
 
 #include "diffusion/pipeline/placed_weights.h"
-#include "diffusion/text/qwen3.h"
+#include "diffusion/text_encoder/qwen3.h"
 #include "placement/placement.h"
 
 struct placed_text {

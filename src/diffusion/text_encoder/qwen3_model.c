@@ -1,4 +1,4 @@
-#include "diffusion/text/qwen3_model.h"
+#include "diffusion/text_encoder/qwen3_model.h"
 
 #include "base/error.h"
 #include "device/token_ops.h"

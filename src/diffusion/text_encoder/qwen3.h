@@ -6,11 +6,11 @@
  * Several prompts pass through a layer one behind the other, so that its weights are there once; a
  * prompt's features do not depend on the others, to the bit. There is no backward pass: nothing is
  * trained through it. */
-#ifndef IMGTRAIN_DIFFUSION_TEXT_QWEN3_H
-#define IMGTRAIN_DIFFUSION_TEXT_QWEN3_H
+#ifndef IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_H
+#define IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_H
 
 #include "device/token_ops.h"
-#include "diffusion/text/qwen3_model.h"
+#include "diffusion/text_encoder/qwen3_model.h"
 
 struct device;
 struct plan;

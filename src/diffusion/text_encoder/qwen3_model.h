@@ -3,8 +3,8 @@
  * What a denoiser reads is the second last hidden state: the output of all layers but the last,
  * without the final norm. So the last layer's weights are never asked for; of one layer, what goes
  * into it is the feature: a row of the embedding. */
-#ifndef IMGTRAIN_DIFFUSION_TEXT_QWEN3_MODEL_H
-#define IMGTRAIN_DIFFUSION_TEXT_QWEN3_MODEL_H
+#ifndef IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_MODEL_H
+#define IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>

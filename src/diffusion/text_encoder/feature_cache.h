@@ -1,8 +1,8 @@
 /* Features of prompts in files, one a prompt, so that a prompt is encoded once: where they lie no
  * text encoder is opened. They are keyed by all that they depend on: encoder, tokens, and how they
  * were computed. */
-#ifndef IMGTRAIN_DIFFUSION_TEXT_FEATURE_CACHE_H
-#define IMGTRAIN_DIFFUSION_TEXT_FEATURE_CACHE_H
+#ifndef IMGTRAIN_DIFFUSION_TEXT_ENCODER_FEATURE_CACHE_H
+#define IMGTRAIN_DIFFUSION_TEXT_ENCODER_FEATURE_CACHE_H
 
 #include <stdbool.h>
 #include <stdint.h>

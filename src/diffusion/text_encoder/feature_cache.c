@@ -1,4 +1,4 @@
-#include "diffusion/text/feature_cache.h"
+#include "diffusion/text_encoder/feature_cache.h"
 
 #include "base/checksum.h"
 #include "base/error.h"

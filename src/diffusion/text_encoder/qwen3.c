@@ -1,4 +1,4 @@
-#include "diffusion/text/qwen3.h"
+#include "diffusion/text_encoder/qwen3.h"
 
 #include "base/error.h"
 #include "device/device.h"
