@@ -65,7 +65,7 @@ static int dump_request(struct generation *g)
 {
     const struct pipeline_request *r = &g->job.request;
     const int64_t levels = r->steps + 1, count = r->row_count;
-    const int64_t text[2] = {count, g->job.model.dit.config.text_dim};
+    const int64_t text[2] = {count, g->job.model.network.text_dim};
     float ids[TEXT_MOST_ROWS];
     for (int i = 0; i < r->row_count; i++)
         ids[i] = (float)r->rows[i];

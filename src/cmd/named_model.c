@@ -29,7 +29,7 @@ bool named_model_is(const char *operand)
 /* Of the longest text that it reads: no shorter one takes more. */
 static int text_rows_of(const struct model_folder *folder)
 {
-    int most = s3dit_text_most(&folder->dit.config);
+    int most = folder->network.text_most;
     if (tokenizer_has_labels(folder->text)) return 1;
     if (most > TEXT_MOST_ROWS) most = TEXT_MOST_ROWS;
     if (folder->encoder.layers > 0 && folder->encoder.config.positions < most)

@@ -332,7 +332,7 @@ static int preset_side(const char *preset, int *side)
 static int check_positions(const struct generate_job *job, int width, int height)
 {
     int scale = model_scale(&job->model);
-    int code = s3dit_check_size(&job->model.dit.config, height / scale, width / scale, 1);
+    int code = job->model.network.traits->check_size(&job->model, height / scale, width / scale, 1);
     return code < 0 && scale > 1
                ? fail_within(code, "%dx%d pixels, %d to one of the network's", width, height, scale)
                : code;

@@ -198,12 +198,13 @@ static void arch_list_tensor(struct model_arch *arch, const char *name, enum ten
 
 static void arch_list_all(struct model_arch *arch, enum tensor_type type)
 {
-    const struct s3dit_model *dit = &arch->folder.dit;
+    const struct denoiser *network = &arch->folder.network;
     const struct qwen3_model *text = &arch->folder.encoder;
     const int64_t table[2] = {text->config.vocabulary, text->config.hidden};
-    for (int t = 0; t < dit->tensor_count; t++)
-        arch_list_tensor(arch, dit->tensors[t].name, type, dit->tensors[t].dims,
-                         dit->tensors[t].shape, dit->tensors[t].count);
+    for (int t = 0; t < network->tensor_count; t++) {
+        const struct denoiser_tensor tensor = network->traits->tensor(&arch->folder, t);
+        arch_list_tensor(arch, tensor.name, type, tensor.dims, tensor.shape, tensor.count);
+    }
     for (int t = 0; t < arch->vae.parameter_count; t++) {
         const struct net_parameter *p = &arch->vae.parameters[t];
         arch->folder.vae.encoder_tensors += kl_is_of_encoder(p->name);
@@ -224,7 +225,7 @@ static void arch_share_out(struct model_arch *arch)
     const struct {
         const struct store_tensor **to;
         int count;
-    } parts[] = {{folder->weights, folder->dit.tensor_count},
+    } parts[] = {{folder->weights, folder->network.tensor_count},
                  {folder->vae.weights, arch->vae.parameter_count},
                  {folder->text_weights, folder->encoder.tensor_count},
                  {&folder->table, folder->encoder.layers > 0}};
@@ -238,7 +239,7 @@ static void arch_share_out(struct model_arch *arch)
 static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
 {
     struct model_folder *folder = &arch->folder;
-    size_t own = (size_t)folder->dit.tensor_count, vae = (size_t)arch->vae.parameter_count;
+    size_t own = (size_t)folder->network.tensor_count, vae = (size_t)arch->vae.parameter_count;
     size_t text = (size_t)folder->encoder.tensor_count;
     arch->tensors = calloc(own + vae + text + 1, sizeof *arch->tensors);
     folder->weights = calloc(own, sizeof *folder->weights);
@@ -269,7 +270,7 @@ static int arch_build_vae(struct model_arch *arch, const struct arch *known)
 /* One class. */
 static int arch_make_table(struct model_arch *arch)
 {
-    size_t width = (size_t)arch->folder.dit.config.text_dim;
+    size_t width = (size_t)arch->folder.network.text_dim;
     TRY(tokenizer_of_labels(&arch->folder.text, 1, NULL));
     if (arch->folder.encoder.layers > 0) return OK; /* it has been listed */
     size_t count = (size_t)tokenizer_rows(arch->folder.text) * width;
@@ -300,6 +301,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     arch->folder.schedule = sigma_schedule_of_shift(known->shift);
     arch->folder.defaults.steps = STEPS;
     TRY(s3dit_model_create(&arch->folder.dit, &known->config));
+    denoiser_describe_s3dit(&arch->folder);
     if (known->vae.levels > 0) TRY(arch_build_vae(arch, known));
     if (known->text.layers > 0) TRY(qwen3_model_create(&arch->folder.encoder, &known->text));
     TRY(arch_list(arch, known->type, &bytes));

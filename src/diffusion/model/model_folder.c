@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { CONFIG_MAX = 1 << 20, LOOKED_AT = 4096 };
-enum { TURBO_SHIFT = 3, TURBO_STEPS = 8, USUAL_STEPS = 20 };
+enum { TURBO_SHIFT = 3 };
 
 static const char *const denoiser_stems[] = {"diffusion_pytorch_model", "model", NULL};
 
@@ -51,12 +51,14 @@ static int check_component(const cJSON *index, const char *path, const char *com
                 wanted[0]);
 }
 
-/* Pipelines that are read: how their _class_name begins, and classes of their components. */
+/* Pipelines that are read: how their _class_name begins, classes of their components, and which
+ * network theirs is. */
 static const struct known_pipeline {
     const char *prefix;
     const char *transformer[2], *text_encoder[3];
+    const struct denoiser_traits *network;
 } known_pipelines[] = {
-    {"ZImage", {"ZImageTransformer2DModel"}, {"Qwen3Model", "Qwen3ForCausalLM"}},
+    {"ZImage", {"ZImageTransformer2DModel"}, {"Qwen3Model", "Qwen3ForCausalLM"}, &denoiser_s3dit},
 };
 
 static const struct known_pipeline *pipeline_of(const char *class)
@@ -67,7 +69,7 @@ static const struct known_pipeline *pipeline_of(const char *class)
     return NULL;
 }
 
-static int check_index(const cJSON *index, const char *path, bool *has_vae)
+static int check_index(struct model_folder *model, const cJSON *index, const char *path)
 {
     static const char *const scheduler[] = {"FlowMatchEulerDiscreteScheduler", NULL};
     static const char *const autoencoder[] = {"AutoencoderKL", NULL};
@@ -80,7 +82,8 @@ static int check_index(const cJSON *index, const char *path, bool *has_vae)
     TRY(check_component(index, path, "scheduler", scheduler));
     TRY(check_component(index, path, "text_encoder", known->text_encoder));
     TRY(index_class(index, path, "vae", &vae));
-    *has_vae = vae != NULL;
+    model->network.traits = known->network;
+    model->has_vae = vae != NULL;
     return vae ? check_component(index, path, "vae", autoencoder) : OK;
 }
 
@@ -140,7 +143,7 @@ static int read_index(struct model_folder *model)
     if (!path) return ERR_SYSTEM;
     if (!file_is_dir(model->path) || !file_exists(path)) TRY_CLEANUP(refuse_path(model->path));
     TRY_CLEANUP(model_read_config(model, path, &index));
-    TRY_CLEANUP(check_index(index, path, &model->has_vae));
+    TRY_CLEANUP(check_index(model, index, path));
 cleanup:
     cJSON_Delete(index);
     free(path);
@@ -170,9 +173,9 @@ void model_checksum_tensor(uint64_t *checksum, const struct store_tensor *tensor
 
 static bool list_has(const void *context, const char *name)
 {
-    const struct s3dit_model *dit = context;
-    for (int i = 0; i < dit->tensor_count; i++)
-        if (strcmp(dit->tensors[i].name, name) == 0) return true;
+    const struct model_folder *model = context;
+    for (int i = 0; i < model->network.tensor_count; i++)
+        if (strcmp(model->network.traits->tensor(model, i).name, name) == 0) return true;
     return false;
 }
 
@@ -196,39 +199,34 @@ int model_check_blocks(const struct store_shards *shards, const struct model_blo
 
 static int check_no_more_blocks(const struct model_folder *model)
 {
-    const struct s3dit_config *config = &model->dit.config;
-    const struct model_blocks blocks[] = {
-        {"layers.", "n_layers", config->layers},
-        {"noise_refiner.", "n_refiner_layers", config->refiner_layers},
-        {"context_refiner.", "n_refiner_layers", config->refiner_layers}};
-    return model_check_blocks(model->denoiser, blocks, 3);
+    struct model_blocks lists[DENOISER_BLOCK_LISTS];
+    int count = model->network.traits->list_blocks(model, lists);
+    return model_check_blocks(model->denoiser, lists, count);
 }
 
 static int find_weights(struct model_folder *model)
 {
-    const struct s3dit_model *dit = &model->dit;
-    model->weights = calloc((size_t)dit->tensor_count, sizeof *model->weights);
+    const struct denoiser *network = &model->network;
+    model->weights = calloc((size_t)network->tensor_count, sizeof *model->weights);
     if (!model->weights) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < dit->tensor_count; i++) {
-        const struct s3dit_tensor *t = &dit->tensors[i];
-        TRY(store_shards_expect(model->denoiser, t->name, t->dims, t->shape, &model->weights[i]));
+    for (int i = 0; i < network->tensor_count; i++) {
+        const struct denoiser_tensor t = network->traits->tensor(model, i);
+        TRY(store_shards_expect(model->denoiser, t.name, t.dims, t.shape, &model->weights[i]));
         model_checksum_tensor(&model->checksum, model->weights[i]);
     }
     TRY(store_shards_check_small(model->denoiser));
     TRY(check_no_more_blocks(model));
-    store_shards_warn_unused(model->denoiser, model->dit.tensor_count, list_has, &model->dit);
+    store_shards_warn_unused(model->denoiser, network->tensor_count, list_has, model);
     return OK;
 }
 
 static int read_denoiser(struct model_folder *model)
 {
     cJSON *config = NULL;
-    struct s3dit_config dit;
     char *path = model_path(model, "transformer", "config.json");
     char *folder = path_join(model->path, "transformer");
     int code = path && folder ? model_read_config(model, path, &config) : ERR_SYSTEM;
-    if (code == OK) code = model_read_s3dit(&dit, config, path);
-    if (code == OK) code = s3dit_model_create(&model->dit, &dit);
+    if (code == OK) code = model->network.traits->read(model, config, path);
     if (code == OK) code = store_shards_open(&model->denoiser, folder, denoiser_stems);
     if (code == OK) code = find_weights(model);
     cJSON_Delete(config);
@@ -244,9 +242,9 @@ static int read_vae(struct model_folder *model)
     free(path);
     TRY(code);
     model->checksum = hash_bytes(model->checksum, &model->vae.checksum, sizeof model->vae.checksum);
-    if (model->vae.config.latent_channels == model->dit.config.channels) return OK;
+    if (model->vae.config.latent_channels == model->network.channels) return OK;
     return fail(ERR_DATA, "%s: latent_channels is %d, the transformer's in_channels %d",
-                model->vae.path, model->vae.config.latent_channels, model->dit.config.channels);
+                model->vae.path, model->vae.config.latent_channels, model->network.channels);
 }
 
 /* It may be missing: other programs do not write it. */
@@ -303,7 +301,7 @@ int model_scale(const struct model_folder *model)
 
 int model_image_channels(const struct model_folder *model)
 {
-    return model->has_vae ? KL_IMAGE_CHANNELS : model->dit.config.channels;
+    return model->has_vae ? KL_IMAGE_CHANNELS : model->network.channels;
 }
 
 bool model_is_turbo(const struct model_folder *model)
@@ -314,12 +312,12 @@ bool model_is_turbo(const struct model_folder *model)
 int model_usual_steps(const struct model_folder *model)
 {
     if (model->defaults.steps > 0) return model->defaults.steps;
-    return model_is_turbo(model) ? TURBO_STEPS : USUAL_STEPS;
+    return model->network.traits->usual_steps(model);
 }
 
 int model_text_row(const struct model_folder *model, int row, float *features)
 {
-    size_t width = (size_t)model->dit.config.text_dim;
+    size_t width = (size_t)model->network.text_dim;
     size_t bytes = width * tensor_type_bytes(model->table->type);
     if (!model->table->is_copy &&
         !file_pages_are_there((const char *)model->table->data + (size_t)row * bytes, bytes))

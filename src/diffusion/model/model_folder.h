@@ -10,6 +10,7 @@
 #define IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
 
 #include "diffusion/dit/s3dit_model.h"
+#include "diffusion/model/denoiser.h"
 #include "diffusion/sigmas.h"
 #include "diffusion/text/tokenizer.h"
 #include "diffusion/text_encoder/qwen3_model.h"
@@ -27,12 +28,13 @@ struct model_defaults {
 struct model_folder {
     char *path;
     struct sigma_schedule schedule;
-    struct s3dit_model dit;
+    struct denoiser network;
+    struct s3dit_model dit; /* where it is one */
     struct store_shards *denoiser, *text_encoder;
-    const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
+    const struct store_tensor **weights; /* [network.tensor_count]: of its list */
     struct qwen3_model encoder; /* layers 0: what the denoiser reads is rows of the table */
     const struct store_tensor **text_weights; /* [encoder.tensor_count]: of its list */
-    const struct store_tensor *table; /* the embedding: [rows of text][dit.config.text_dim] */
+    const struct store_tensor *table;         /* the embedding: [rows of text][network.text_dim] */
     struct tokenizer *text;
     struct kl_folder vae; /* with has_vae */
     bool has_vae;

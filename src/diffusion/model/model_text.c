@@ -82,7 +82,7 @@ static int text_find_layers(struct model_folder *model)
 
 static int text_find_tensors(struct model_folder *model)
 {
-    const int64_t table[2] = {model->encoder.config.vocabulary, model->dit.config.text_dim};
+    const int64_t table[2] = {model->encoder.config.vocabulary, model->network.text_dim};
     TRY(text_expect(model, "embed_tokens.weight", 2, table, &model->table));
     if (model->encoder.layers > 0) TRY(text_find_layers(model));
     return store_shards_check_small(model->text_encoder);
@@ -96,9 +96,9 @@ static int text_check(const struct model_folder *model, const char *path)
     if (config->vocabulary < words)
         return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path,
                     config->vocabulary, words);
-    if (config->hidden == model->dit.config.text_dim) return OK;
-    return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's cap_feat_dim %d", path,
-                config->hidden, model->dit.config.text_dim);
+    if (config->hidden == model->network.text_dim) return OK;
+    return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's %s %d", path, config->hidden,
+                model->network.traits->text_key, model->network.text_dim);
 }
 
 /* A table is asked for the row that says nothing; an encoder reads an empty text. */

@@ -89,6 +89,7 @@ static int trained_read_shape(struct model_folder *model, const struct store_fil
     TRY(store_get_double_in(file, "diffusion.shift", shifts, &shift));
     model->schedule = sigma_schedule_of_shift(shift);
     TRY(s3dit_model_create(&model->dit, &design.dit));
+    denoiser_describe_s3dit(model);
     TRY(trained_read_config(model, file, &design));
     return trained_read_classes(model, file, &design.conditions);
 }

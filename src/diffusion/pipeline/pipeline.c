@@ -13,15 +13,15 @@
 
 size_t pipeline_state_floats(const struct pipeline *p)
 {
-    return (size_t)p->model->dit.config.channels * (size_t)p->size.height * (size_t)p->size.width;
+    return (size_t)p->model->network.channels * (size_t)p->size.height * (size_t)p->size.width;
 }
 
-static int pipeline_declare_inputs(void *context, struct plan *plan)
+int pipeline_declare_inputs(void *context, struct plan *plan)
 {
     struct pipeline *p = context;
     size_t n = (size_t)p->size.samples, image = n * pipeline_state_floats(p) * sizeof(float);
-    size_t time = n * S3DIT_TIME_FEATURES * sizeof(float);
-    size_t text = n * (size_t)p->size.text_rows * (size_t)p->model->dit.config.text_dim;
+    size_t time = n * (size_t)p->kind->time_features * sizeof(float);
+    size_t text = n * (size_t)p->size.text_rows * (size_t)p->model->network.text_dim;
     TRY(plan_declare(plan, "x", PLAN_DATA, image, PLAN_ALWAYS, (void **)&p->image));
     TRY(plan_declare(plan, "out", PLAN_DATA, image, PLAN_ALWAYS, (void **)&p->out));
     TRY(plan_declare(plan, "time", PLAN_DATA, time, PLAN_ALWAYS, (void **)&p->time));
@@ -52,23 +52,20 @@ static int set_stages(struct pipeline *p)
     const struct pipeline_request *r = &p->request;
     bool guided = pipeline_is_guided(p), has_vae = p->model->has_vae;
     int rows = guided ? larger_count(r->row_count, r->without_count) : r->row_count;
-    p->size = (struct s3dit_size){.samples = guided ? 2 * r->at_once : r->at_once,
-                                  .height = p->size.height,
-                                  .width = p->size.width,
-                                  .text_rows = rows,
-                                  .mixed_text = guided && s3dit_padded(r->row_count) !=
-                                                              s3dit_padded(r->without_count),
-                                  .chunk = 1};
+    p->size.samples = guided ? 2 * r->at_once : r->at_once;
+    p->size.text_rows = rows;
+    p->size.mixed_text = guided && !p->kind->same_text(r->row_count, r->without_count);
     p->stage_count = 0;
     p->text_stage = p->encode_stage = p->decode_stage = -1;
     pipeline_add_text_stage(p);
     if (has_vae && r->init) TRY(pipeline_add_encode_stage(p));
-    *pipeline_add_stage(p, &p->denoise_stage) =
-        placed_dit_stage(&p->denoiser, &p->size, r->steps - p->first, pipeline_declare_inputs, p);
+    *pipeline_add_stage(p, &p->denoise_stage) = p->kind->stage(p, r->steps - p->first);
     return has_vae ? pipeline_add_decode_stage(p) : OK;
 }
 
 /* ---- set-up ---- */
+
+static const struct denoise_kind *const pipeline_kinds[] = {[DENOISER_S3DIT] = &denoise_s3dit};
 
 int pipeline_open(struct pipeline **out, const struct model_folder *model, struct device *device,
                   const struct placement_options *options, enum pipeline_weights weights)
@@ -79,15 +76,9 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
     p->model = model;
     p->device = device;
     p->weights = weights;
+    p->kind = pipeline_kinds[model->network.traits->kind];
     int code = placement_open(&p->placement, device, options);
-    if (code == OK) {
-        const struct placed_dit_setup setup = {.model = &model->dit,
-                                               .weights = model->weights,
-                                               .half = weights == PIPELINE_BF16,
-                                               .key = model->path,
-                                               .shards = model->denoiser};
-        code = placed_dit_open(&p->denoiser, p->placement, device, &setup);
-    }
+    if (code == OK) code = p->kind->open(p);
     if (code == OK) code = pipeline_open_text(p);
     if (code == OK && model->has_vae) code = pipeline_open_vae(p);
     if (code < 0) {
@@ -119,7 +110,7 @@ void pipeline_close(struct pipeline *p)
 {
     if (!p) return;
     placement_close(p->placement);
-    placed_dit_close(&p->denoiser);
+    p->kind->close(p);
     placed_kl_close(&p->encoder);
     placed_kl_close(&p->decoder);
     pipeline_close_text(p);
@@ -130,35 +121,34 @@ void pipeline_close(struct pipeline *p)
 
 int pipeline_patch_side(const struct model_folder *model)
 {
-    return model->dit.config.patch * model_scale(model);
+    return model->network.patch * model_scale(model);
 }
 
 int pipeline_size_step(const struct model_folder *model)
 {
-    const struct s3dit_config *dit = &model->dit.config;
-    return noise_side_step(dit->patch, dit->channels) * model_scale(model);
+    const struct denoiser *network = &model->network;
+    return noise_side_step(network->patch, network->channels) * model_scale(model);
 }
 
 bool pipeline_draws_whole(const struct model_folder *model, int width, int height)
 {
     int scale = model_scale(model);
-    return (int64_t)(width / scale) * (height / scale) * model->dit.config.channels % NOISE_BLOCK ==
-           0;
+    return (int64_t)(width / scale) * (height / scale) * model->network.channels % NOISE_BLOCK == 0;
 }
 
 /* The size of states. */
 static int set_size(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
-    const struct s3dit_config *dit = &p->model->dit.config;
+    const struct denoiser_traits *network = p->model->network.traits;
     int scale = model_scale(p->model), patch = pipeline_patch_side(p->model);
     if (scale > 1 && (r->width % patch != 0 || r->height % patch != 0))
         return fail(ERR_USAGE, "%dx%d: sides of a multiple of %d are taken", r->width, r->height,
                     patch);
-    p->size = (struct s3dit_size){.height = r->height / scale, .width = r->width / scale};
-    TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->row_count));
+    p->size = (struct denoise_size){.height = r->height / scale, .width = r->width / scale};
+    TRY(network->check_size(p->model, p->size.height, p->size.width, r->row_count));
     if (pipeline_is_guided(p))
-        TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->without_count));
+        TRY(network->check_size(p->model, p->size.height, p->size.width, r->without_count));
     if (pipeline_draws_whole(p->model, r->width, r->height)) return OK;
     return fail(ERR_USAGE,
                 "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
@@ -169,7 +159,7 @@ static int set_size(struct pipeline *p)
 int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request, float *sigmas,
                      int *first)
 {
-    const struct s3dit_config *dit = &p->model->dit.config;
+    int patch = p->model->network.patch;
     enum placement_way way;
     free_host(p);
     free(p->mask);
@@ -177,7 +167,7 @@ int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request,
     p->request = *request;
     p->first = 0;
     TRY(set_size(p));
-    int64_t tokens = (int64_t)(p->size.height / dit->patch) * (p->size.width / dit->patch);
+    int64_t tokens = (int64_t)(p->size.height / patch) * (p->size.width / patch);
     TRY(sigmas_make(p->sigmas, &p->model->schedule, request->steps, tokens));
     if (request->init) TRY(sigmas_first_step(&p->first, request->steps, request->strength));
     memcpy(sigmas, p->sigmas, ((size_t)request->steps + 1) * sizeof *sigmas);
@@ -202,10 +192,10 @@ const struct placement_stage *pipeline_stages(const struct pipeline *p, int *cou
 static int allocate_host(struct pipeline *p)
 {
     size_t samples = (size_t)p->size.samples, floats = pipeline_state_floats(p);
-    size_t text = (size_t)p->size.text_rows * (size_t)p->model->dit.config.text_dim;
+    size_t text = (size_t)p->size.text_rows * (size_t)p->model->network.text_dim;
     if (p->pixels) return OK; /* for this request */
     p->pixels = malloc(samples * floats * sizeof(float));
-    p->features = malloc(samples * S3DIT_TIME_FEATURES * sizeof(float));
+    p->features = malloc(samples * (size_t)p->kind->time_features * sizeof(float));
     p->rows = calloc(samples * text, sizeof(float));
     p->velocity = malloc(floats * sizeof(float));
     if (pipeline_is_guided(p)) p->without = malloc(floats * sizeof(float));
@@ -226,27 +216,27 @@ static int allocate_host(struct pipeline *p)
 /* [channels][pixels] to [pixels][channels]. */
 static void pipeline_interleave(const struct pipeline *p, const float *image, float *pixels)
 {
-    size_t channels = (size_t)p->model->dit.config.channels,
+    size_t channels = (size_t)p->model->network.channels,
            count = pipeline_state_floats(p) / channels;
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < count; i++)
             pixels[i * channels + c] = image[c * count + i];
 }
 
-/* Back, negated: what the network says is image minus noise. */
+/* Back, as a velocity. */
 static void velocity_of(const struct pipeline *p, const float *pixels, float *velocity)
 {
-    size_t channels = (size_t)p->model->dit.config.channels,
+    size_t channels = (size_t)p->model->network.channels,
            count = pipeline_state_floats(p) / channels;
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < count; i++)
-            velocity[c * count + i] = -pixels[i * channels + c];
+            velocity[c * count + i] = p->kind->sign * pixels[i * channels + c];
 }
 
 /* Captions of all samples: prompts first, then those that guidance leads away from. */
 static int send_text(struct pipeline *p, int n)
 {
-    size_t width = (size_t)p->model->dit.config.text_dim, one = (size_t)p->size.text_rows * width;
+    size_t width = (size_t)p->model->network.text_dim, one = (size_t)p->size.text_rows * width;
     int samples = pipeline_is_guided(p) ? 2 * n : n;
     memset(p->rows, 0, (size_t)samples * one * sizeof(float));
     for (int i = 0; i < samples; i++) {
@@ -262,32 +252,23 @@ static int send_text(struct pipeline *p, int n)
 static int pipeline_predict(struct pipeline *p, float *const *images, int n, float sigma,
                             const struct pipeline_watch *watch)
 {
-    const struct s3dit_source source = placed_dit_source(&p->denoiser);
     int samples = pipeline_is_guided(p) ? 2 * n : n;
     size_t floats = pipeline_state_floats(p), bytes = (size_t)samples * floats * sizeof(float);
-    float s = sigmas_model_time(sigma);
+    size_t features = (size_t)p->kind->time_features;
     for (int i = 0; i < samples; i++) {
         pipeline_interleave(p, images[i % n], p->pixels + (size_t)i * floats);
-        s3dit_time_features(&p->model->dit.config, &s, 1,
-                            p->features + (size_t)i * S3DIT_TIME_FEATURES);
+        p->kind->tell_time(p, sigma, p->features + (size_t)i * features);
     }
     TRY(device_send(p->device, p->image, p->pixels, bytes));
-    TRY(device_send(p->device, p->time, p->features,
-                    (size_t)samples * S3DIT_TIME_FEATURES * sizeof(float)));
-    const struct s3dit_batch batch = {.samples = samples,
-                                      .image = p->image,
-                                      .time = p->time,
-                                      .text = p->text,
-                                      .lengths = p->lengths,
-                                      .stop_requested = watch->stop_requested};
-    TRY(s3dit_forward(&p->denoiser.dit, &source, &batch, p->out));
+    TRY(device_send(p->device, p->time, p->features, (size_t)samples * features * sizeof(float)));
+    TRY(p->kind->forward(p, samples, watch));
     return device_fetch(p->device, p->pixels, p->out, bytes);
 }
 
 static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int step)
 {
     const struct pipeline_request *r = &p->request;
-    size_t floats = pipeline_state_floats(p), channels = (size_t)p->model->dit.config.channels;
+    size_t floats = pipeline_state_floats(p), channels = (size_t)p->model->network.channels;
     float sigma = p->sigmas[step], next = p->sigmas[step + 1];
     velocity_of(p, p->pixels + (size_t)i * floats, p->velocity);
     if (pipeline_is_guided(p)) {
@@ -305,7 +286,7 @@ static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int
 int pipeline_tell(const struct pipeline *p, const struct pipeline_watch *watch, int index,
                   const char *name, const float *state)
 {
-    const int64_t shape[3] = {p->model->dit.config.channels, p->size.height, p->size.width};
+    const int64_t shape[3] = {p->model->network.channels, p->size.height, p->size.width};
     return watch->tensor ? watch->tensor(watch->context, index, name, 3, shape, state) : OK;
 }
 
@@ -335,14 +316,13 @@ int pipeline_fail_nonfinite(const struct pipeline *p, const char *stage, const c
 
 static int check_finite(const struct pipeline *p, const float *image, int step)
 {
-    const struct s3dit_model *dit = &p->model->dit;
     char stage[32], tensor[128];
     if (pipeline_is_finite(image, pipeline_state_floats(p))) return OK;
-    int t = pipeline_broken_tensor(p->model->weights, dit->tensor_count);
+    int t = pipeline_broken_tensor(p->model->weights, p->model->network.tensor_count);
     snprintf(stage, sizeof stage, "denoise, step %d", step + 1);
     if (t < 0) return pipeline_fail_nonfinite(p, stage, NULL);
     snprintf(tensor, sizeof tensor, "%s (block %s)", p->model->weights[t]->name,
-             p->denoiser.names[dit->tensors[t].block]);
+             p->kind->block_of(p, t));
     return pipeline_fail_nonfinite(p, stage, tensor);
 }
 
@@ -396,7 +376,7 @@ int pipeline_end_stage(struct pipeline *p, int code)
 static int pipeline_denoise(struct pipeline *p, int n, float *const *states,
                             const struct pipeline_watch *watch)
 {
-    TRY(placed_dit_begin(&p->denoiser, &p->stages[p->denoise_stage]));
+    TRY(p->kind->begin(p, &p->stages[p->denoise_stage]));
     int code = send_text(p, n);
     if (code == OK) code = pipeline_run_steps(p, n, states, watch);
     return pipeline_end_stage(p, code);

@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_INTERNAL_H
 #define IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_INTERNAL_H
 
+#include "diffusion/pipeline/denoise_kind.h"
 #include "diffusion/pipeline/pipeline.h"
 #include "diffusion/pipeline/placed_dit.h"
 #include "diffusion/pipeline/placed_kl.h"
@@ -24,7 +25,8 @@ struct pipeline {
     const struct model_folder *model;
     struct device *device;
     struct placement *placement;
-    struct placed_dit denoiser;
+    const struct denoise_kind *kind;
+    struct placed_dit s3dit;           /* where that is the denoiser */
     struct placed_kl encoder, decoder; /* of a model with a VAE */
     struct placed_text text_encoder;   /* of a model whose text encoder has layers */
     enum pipeline_weights weights;
@@ -37,7 +39,7 @@ struct pipeline {
     /* [text,] [encode,] denoise[, decode] */
     struct placement_stage stages[PIPELINE_STAGES_MOST];
     int stage_count, text_stage, encode_stage, denoise_stage, decode_stage; /* -1: there is none */
-    struct s3dit_size size;
+    struct denoise_size size;
     float *image, *out, *time, *text; /* of the device */
 
     /* of the host, for `at_once` images */
@@ -56,6 +58,8 @@ struct pipeline {
     float *whole; /* an image as autoencoders have it, [height][width][channels] */
 };
 
+/* x, out, time and text: a plan's buffers; context: the pipeline. */
+int pipeline_declare_inputs(void *context, struct plan *plan);
 size_t pipeline_state_floats(const struct pipeline *p);
 static inline bool pipeline_is_guided(const struct pipeline *p)
 {

@@ -18,7 +18,7 @@ static bool has_text_encoder(const struct pipeline *p)
 
 static size_t prompt_floats(const struct pipeline *p, const struct pipeline_prompt *prompt)
 {
-    return (size_t)prompt->count * (size_t)p->model->dit.config.text_dim;
+    return (size_t)prompt->count * (size_t)p->model->network.text_dim;
 }
 
 /* ---- set-up ---- */
@@ -72,14 +72,14 @@ static struct feature_key key_of(const struct pipeline *p, const struct pipeline
                                 .how = how->text,
                                 .ids = prompt->ids,
                                 .count = prompt->count,
-                                .width = p->model->dit.config.text_dim};
+                                .width = p->model->network.text_dim};
 }
 
 static int gather_rows(const struct pipeline *p, const struct pipeline_prompt *prompt, float *rows)
 {
     for (int k = 0; k < prompt->count; k++)
         TRY(model_text_row(p->model, prompt->ids[k],
-                           rows + (size_t)k * (size_t)p->model->dit.config.text_dim));
+                           rows + (size_t)k * (size_t)p->model->network.text_dim));
     return OK;
 }
 

@@ -1,0 +1,62 @@
+/* S3-DiT as the network of a model folder. */
+#include "base/error.h"
+#include "diffusion/model/model_folder_internal.h"
+
+enum { TURBO_STEPS = 8, USUAL_STEPS = 20 };
+
+void denoiser_describe_s3dit(struct model_folder *model)
+{
+    const struct s3dit_model *dit = &model->dit;
+    model->network = (struct denoiser){.traits = &denoiser_s3dit,
+                                       .channels = dit->config.channels,
+                                       .patch = dit->config.patch,
+                                       .text_dim = dit->config.text_dim,
+                                       .text_most = s3dit_text_most(&dit->config),
+                                       .tensor_count = dit->tensor_count,
+                                       .parameter_total = dit->parameter_total};
+}
+
+static int denoiser_s3dit_read(struct model_folder *model, const struct cJSON *object,
+                               const char *path)
+{
+    struct s3dit_config config;
+    TRY(model_read_s3dit(&config, object, path));
+    TRY(s3dit_model_create(&model->dit, &config));
+    denoiser_describe_s3dit(model);
+    return OK;
+}
+
+static struct denoiser_tensor denoiser_s3dit_tensor(const struct model_folder *model, int t)
+{
+    const struct s3dit_tensor *tensor = &model->dit.tensors[t];
+    return (struct denoiser_tensor){tensor->name, tensor->dims, tensor->shape, tensor->count};
+}
+
+static int denoiser_s3dit_blocks(const struct model_folder *model, struct model_blocks *lists)
+{
+    const struct s3dit_config *config = &model->dit.config;
+    lists[0] = (struct model_blocks){"layers.", "n_layers", config->layers};
+    lists[1] = (struct model_blocks){"noise_refiner.", "n_refiner_layers", config->refiner_layers};
+    lists[2] =
+        (struct model_blocks){"context_refiner.", "n_refiner_layers", config->refiner_layers};
+    return 3;
+}
+
+static int denoiser_s3dit_check_size(const struct model_folder *model, int height, int width,
+                                     int text_rows)
+{
+    return s3dit_check_size(&model->dit.config, height, width, text_rows);
+}
+
+static int denoiser_s3dit_steps(const struct model_folder *model)
+{
+    return model_is_turbo(model) ? TURBO_STEPS : USUAL_STEPS;
+}
+
+const struct denoiser_traits denoiser_s3dit = {.kind = DENOISER_S3DIT,
+                                               .text_key = "cap_feat_dim",
+                                               .read = denoiser_s3dit_read,
+                                               .tensor = denoiser_s3dit_tensor,
+                                               .list_blocks = denoiser_s3dit_blocks,
+                                               .check_size = denoiser_s3dit_check_size,
+                                               .usual_steps = denoiser_s3dit_steps};
