@@ -346,7 +346,7 @@ static int64_t bench_steps(const struct model_bench *bench, const struct named_m
 static void bench_print_head(const struct model_bench *bench, const struct named_model *model)
 {
     printf("%s, %zu parameters%s, %" PRId64 " steps, budget %s\n%-18s %-10s %10s", model->name,
-           model->folder->network.parameter_total, named_model_others(model).text,
+           model_tensors(model->folder)->parameter_total, named_model_others(model).text,
            bench_steps(bench, model),
            bench->limit ? format_bytes((int64_t)bench->limit).text : "none", "way", "size",
            "predicted");

@@ -98,8 +98,9 @@ static int print_plan(const struct model_plan *plan, const struct named_model *m
         return OK;
     }
     printf("%-8s %s, %zu parameters%s\n%-8s %dx%d, %d steps, guidance %g\n%-8s %s\n\n", "model",
-           model->name, model->folder->network.parameter_total, named_model_others(model).text,
-           "image", width, height, request->steps, request->guidance, "budget",
+           model->name, model_tensors(model->folder)->parameter_total,
+           named_model_others(model).text, "image", width, height, request->steps,
+           request->guidance, "budget",
            plan->limit ? format_bytes((int64_t)plan->limit).text : "none");
     TRY(placement_print_ways(placement, stages, count, false, stdout));
     if (fits)

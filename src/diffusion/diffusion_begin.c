@@ -111,9 +111,9 @@ static int begin_read_all(const struct task_state *s, const struct model_folder 
 {
     const struct s3dit_model *dit = &s->core->network.model;
     int missing = 0, count = s->design.conditions.count - 1;
-    for (int i = 0; i < dit->tensor_count; i++)
-        TRY(begin_read(model->weights[i], 0, dit->tensors[i].count,
-                       parameters + dit->tensors[i].offset));
+    for (int i = 0; i < dit->list.tensor_count; i++)
+        TRY(begin_read(model->weights[i], 0, dit->list.tensors[i].count,
+                       parameters + dit->list.tensors[i].offset));
     TRY(begin_read_table(s, model, parameters + s->core->network.table, &missing));
     if (missing > 0)
         log_warning("diffusion.init_from: %d of %d %s are not in %s and are learnt anew", missing,

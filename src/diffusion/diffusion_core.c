@@ -178,7 +178,7 @@ static int core_queue_micro(struct diffusion_core *core, int first, int n)
 static int core_queue_adam(struct diffusion_core *core, const struct offload_chunk *moments)
 {
     const struct diffusion_numbers *numbers = core->inputs.numbers;
-    size_t matrices = core->network.model.matrix_floats, end = moments->first + moments->rows;
+    size_t matrices = core->network.model.list.matrix_floats, end = moments->first + moments->rows;
     size_t split = matrices < moments->first ? moments->first : matrices < end ? matrices : end;
     const struct {
         size_t first, end;

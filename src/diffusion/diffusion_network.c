@@ -290,8 +290,8 @@ static struct s3dit_batch network_batch(const struct diffusion_network *network,
 int diffusion_network_forward(struct diffusion_network *network, const struct diffusion_pass *pass,
                               float *out)
 {
-    struct s3dit_flat flat = {&network->model, pass->parameters};
-    const struct s3dit_source source = s3dit_flat_source(&flat);
+    struct block_flat flat = {&network->model.list, pass->parameters};
+    const struct block_source source = block_flat_source(&flat);
     const struct token_embedding table = network_table(network, pass);
     const struct s3dit_batch batch = network_batch(network, pass);
     TRY(network->device->token->embedding_gather(network->device, &table, network->text));
@@ -301,8 +301,8 @@ int diffusion_network_forward(struct diffusion_network *network, const struct di
 int diffusion_network_backward(struct diffusion_network *network, const struct diffusion_pass *pass,
                                const float *gradient)
 {
-    struct s3dit_flat flat = {&network->model, pass->parameters};
-    const struct s3dit_source source = s3dit_flat_source(&flat);
+    struct block_flat flat = {&network->model.list, pass->parameters};
+    const struct block_source source = block_flat_source(&flat);
     const struct token_embedding table = network_table(network, pass);
     const struct s3dit_batch batch = network_batch(network, pass);
     TRY(s3dit_backward(&network->dit, &source, &batch, gradient, pass->gradients,

@@ -115,9 +115,9 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct model_
     const struct s3dit_model *dit = &s->network.model;
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
     size_t table = (size_t)tokenizer_rows(model->text) * (size_t)dit->config.text_dim;
-    for (int i = 0; i < dit->tensor_count; i++)
-        TRY(sampler_widen(s, model->weights[i], dit->tensors[i].count,
-                          to + dit->tensors[i].offset));
+    for (int i = 0; i < dit->list.tensor_count; i++)
+        TRY(sampler_widen(s, model->weights[i], dit->list.tensors[i].count,
+                          to + dit->list.tensors[i].offset));
     TRY(sampler_widen(s, model->table, table, to + s->network.table));
     return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
 }

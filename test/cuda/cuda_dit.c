@@ -40,8 +40,8 @@ START_TEST(passes_are_those_of_the_cpu)
     cuda_dit_run(&cuda, true, ways[_i].use, 3);
     near_to("out", cuda.out, cpu.out, 3 * cpu.image_floats, tolerance);
     near_to("text_gradient", cuda.text_gradient, cpu.text_gradient, 3 * cpu.text_floats, tolerance);
-    for (int i = 0; i < cpu.model.tensor_count; i++) {
-        const struct s3dit_tensor *t = &cpu.model.tensors[i];
+    for (int i = 0; i < cpu.model.list.tensor_count; i++) {
+        const struct block_tensor *t = &cpu.model.list.tensors[i];
         near_to(t->name, cuda.gradients + t->offset, cpu.gradients + t->offset, t->count,
                 tolerance);
     }
@@ -58,7 +58,7 @@ START_TEST(modes_change_no_bit_on_cuda)
     } ways[] = {{S3DIT_TRAINING, 2}, {S3DIT_CHECKPOINTED, 3}, {S3DIT_FORWARD_ONLY, 1}};
     struct dit_fixture f;
     cuda_dit_run(&f, true, S3DIT_TRAINING, 3);
-    size_t image = 3 * f.image_floats, all = f.model.floats;
+    size_t image = 3 * f.image_floats, all = f.model.list.floats;
     float *out = formula_floats(image), *gradients = formula_floats(all);
     memcpy(out, f.out, image * sizeof *out);
     memcpy(gradients, f.gradients, all * sizeof *gradients);

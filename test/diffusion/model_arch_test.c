@@ -12,9 +12,9 @@ START_TEST(z_image_has_its_size)
 {
     struct model_arch arch;
     MUST(model_arch_open(&arch, "z-image-turbo", false));
-    ck_assert_uint_eq(arch.folder.dit.parameter_total, 6154908736);
+    ck_assert_uint_eq(arch.folder.dit.list.parameter_total, 6154908736);
     size_t bytes = 0, encoder = 0, decoder = 0;
-    for (int t = 0; t < arch.folder.dit.tensor_count; t++)
+    for (int t = 0; t < arch.folder.dit.list.tensor_count; t++)
         bytes += arch.tensors[t].bytes;
     ck_assert_uint_eq(bytes, 12309817472);
     ck_assert_int_eq(model_arch_side(&arch), 1024);
@@ -72,7 +72,7 @@ START_TEST(weights_are_drawn_alike_each_time)
     MUST(model_arch_open(&two, "s3dit-1m", true));
     ck_assert_uint_eq(one.weights.bytes, two.weights.bytes);
     ck_assert_mem_eq(one.weights.data, two.weights.data, one.weights.bytes);
-    for (int t = 0; t < one.folder.dit.tensor_count; t++) {
+    for (int t = 0; t < one.folder.dit.list.tensor_count; t++) {
         const float *x = one.folder.weights[t]->data;
         ck_assert(x[0] < 3 && x[0] > -3);
         ck_assert(one.folder.weights[t]->bytes <= 4 || memcmp(x, x + 1, 4) != 0);

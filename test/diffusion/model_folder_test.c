@@ -27,8 +27,8 @@ START_TEST(what_is_written_is_read)
     struct model_folder model;
     MUST(model_folder_open(&model, in_folder("m")));
     float *flat = tiny_weights(&model.dit);
-    for (int t = 0; t < model.dit.tensor_count; t++) {
-        const struct s3dit_tensor *tensor = &model.dit.tensors[t];
+    for (int t = 0; t < model.dit.list.tensor_count; t++) {
+        const struct block_tensor *tensor = &model.dit.list.tensors[t];
         ck_assert_int_eq(
             memcmp(model.weights[t]->data, flat + tensor->offset, tensor->count * sizeof *flat), 0);
     }
@@ -82,13 +82,13 @@ static void split(const char *index)
     char map[16384] = "", line[256];
     const char *names[] = {"a.safetensors", "b.safetensors"};
     MUST(model_folder_open(&model, in_folder("m")));
-    uint16_t *half = malloc(model.dit.floats * sizeof *half);
+    uint16_t *half = malloc(model.dit.list.floats * sizeof *half);
     ck_assert_ptr_nonnull(half);
     for (int part = 0; part < 2; part++) {
         struct store_writer *writer = store_writer_create();
         ck_assert_ptr_nonnull(writer);
-        for (int t = part; t < model.dit.tensor_count; t += 2) {
-            const struct s3dit_tensor *tensor = &model.dit.tensors[t];
+        for (int t = part; t < model.dit.list.tensor_count; t += 2) {
+            const struct block_tensor *tensor = &model.dit.list.tensors[t];
             const uint32_t *bits = model.weights[t]->data;
             for (size_t i = 0; part && i < tensor->count; i++)
                 half[tensor->offset + i] = (uint16_t)(bits[i] >> 16);
@@ -118,7 +118,7 @@ START_TEST(shards)
     split("");
     MUST(model_folder_open(&model, in_folder("m")));
     ck_assert_int_eq(store_shards_count(model.denoiser), 2);
-    for (int t = 0; t < model.dit.tensor_count; t++)
+    for (int t = 0; t < model.dit.list.tensor_count; t++)
         ck_assert_int_eq(model.weights[t]->type, t % 2 ? TENSOR_BF16 : TENSOR_F32);
     model_folder_close(&model);
     /* a shard that is missing, one that is cut off, one that is no file of its kind */
@@ -239,10 +239,10 @@ START_TEST(tensors_that_are_refused)
     MUST(model_folder_open(&model, in_folder("m")));
     struct store_writer *writer = store_writer_create();
     ck_assert_ptr_nonnull(writer);
-    for (int t = 0; t < model.dit.tensor_count; t++) {
-        const struct s3dit_tensor *tensor = &model.dit.tensors[t];
+    for (int t = 0; t < model.dit.list.tensor_count; t++) {
+        const struct block_tensor *tensor = &model.dit.list.tensors[t];
         int64_t shape[2] = {tensor->shape[0], tensor->shape[1]};
-        bool last = t == model.dit.tensor_count - 1;
+        bool last = t == model.dit.list.tensor_count - 1;
         if (last && _i == 0) continue;
         if (last && _i == 1) shape[0] /= 2;
         MUST(store_add(writer, tensor->name, last && _i == 2 ? TENSOR_I8 : TENSOR_F32, tensor->dims,
@@ -251,7 +251,7 @@ START_TEST(tensors_that_are_refused)
     const int64_t one = 1;
     if (_i == 3) MUST(store_add(writer, "extra.weight", TENSOR_F32, 1, &one, model.table->data));
     char name[64];
-    snprintf(name, sizeof name, "%s", model.dit.tensors[model.dit.tensor_count - 1].name);
+    snprintf(name, sizeof name, "%s", model.dit.list.tensors[model.dit.list.tensor_count - 1].name);
     MUST(store_write(writer, path, false));
     store_writer_free(writer);
     model_folder_close(&model);

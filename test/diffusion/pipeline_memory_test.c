@@ -120,7 +120,7 @@ START_TEST(a_second_mode_brings_no_weights)
     MUST(pipeline_open(&pipeline, &arch.folder, device, &options, PIPELINE_AS_STORED));
     MUST(run_once(pipeline, &request, image));
     struct placement_counts first = *placement_counts(pipeline_placement(pipeline));
-    ck_assert_uint_gt(first.copied_bytes, 4 * arch.folder.dit.parameter_total);
+    ck_assert_uint_gt(first.copied_bytes, 4 * arch.folder.dit.list.parameter_total);
     request = request_of(init); /* image to image */
     request.strength = .6;
     MUST(run_once(pipeline, &request, image));

@@ -115,7 +115,7 @@ START_TEST(weights_that_are_no_numbers)
 {
     float image[FLOATS];
     const struct pipeline_request request = request_of(1);
-    int broken = model.dit.tensor_count - 8;
+    int broken = model.dit.list.tensor_count - 8;
     struct store_tensor tensor = *model.weights[broken];
     float *copy = malloc(tensor.bytes);
     ck_assert_ptr_nonnull(copy);

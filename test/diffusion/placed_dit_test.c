@@ -28,7 +28,7 @@ static void *map_parameters(const struct dit_fixture *f, bool half, size_t bytes
 {
     FILE *file = tmpfile();
     ck_assert_ptr_nonnull(file);
-    for (size_t i = 0; i < f->model.floats; i++) {
+    for (size_t i = 0; i < f->model.list.floats; i++) {
         uint16_t rounded = bf16_round(f->parameters[i]);
         ck_assert_uint_eq(
             half ? fwrite(&rounded, 2, 1, file) : fwrite(&f->parameters[i], 4, 1, file), 1);
@@ -42,15 +42,15 @@ static void *map_parameters(const struct dit_fixture *f, bool half, size_t bytes
 
 static void stored_create(struct stored_net *s, const struct dit_fixture *f, bool half)
 {
-    int count = f->model.tensor_count;
+    int count = f->model.list.tensor_count;
     ck_assert_int_gt(count, 0);
     size_t each = half ? 2 : 4;
-    s->bytes = each * f->model.floats;
+    s->bytes = each * f->model.list.floats;
     s->mapped = map_parameters(f, half, s->bytes);
     s->tensors = calloc((size_t)count, sizeof *s->tensors);
     s->list = calloc((size_t)count, sizeof *s->list);
     for (int t = 0; t < count; t++) {
-        const struct s3dit_tensor *tensor = &f->model.tensors[t];
+        const struct block_tensor *tensor = &f->model.list.tensors[t];
         s->tensors[t] = (struct store_tensor){.name = tensor->name,
                                               .type = half ? TENSOR_BF16 : TENSOR_F32,
                                               .data = (char *)s->mapped + each * tensor->offset};
@@ -77,16 +77,15 @@ static struct placement_report run_placed(struct dit_fixture *f, const struct st
 {
     struct placement *placement;
     struct placed_dit placed;
-    const struct placed_dit_setup setup = {
-        .model = &f->model, .weights = stored->list, .half = half, .key = "net"};
+    const struct placed_setup setup = {.weights = stored->list, .half = half, .key = "net"};
     const struct s3dit_batch batch = batch_of(f);
     enum placement_way way;
     MUST(placement_open(&placement, f->device, options));
-    MUST(placed_dit_open(&placed, placement, f->device, &setup));
+    MUST(placed_dit_open(&placed, placement, f->device, &f->model, &setup));
     struct placement_stage stage = placed_dit_stage(&placed, &f->is.size, 3, NULL, NULL);
     MUST(placement_choose(placement, &stage, 1, &way));
     MUST(placed_dit_begin(&placed, &stage));
-    struct s3dit_source source = placed_dit_source(&placed);
+    struct block_source source = placed_blocks_source(&placed.blocks);
     for (int pass = 0; pass < 3; pass++)
         MUST(s3dit_forward(&placed.dit, &source, &batch, f->out));
     MUST(placement_end(placement));
@@ -108,8 +107,8 @@ START_TEST(every_way_gives_the_same_bits)
     struct stored_net stored;
     fixture_open(&f, &small_net, 1 + _i);
     size_t bytes = 2 * f.image_floats * sizeof(float);
-    struct s3dit_flat flat = {&f.model, f.parameters};
-    struct s3dit_source source = s3dit_flat_source(&flat);
+    struct block_flat flat = {&f.model.list, f.parameters};
+    struct block_source source = block_flat_source(&flat);
     const struct s3dit_batch batch = batch_of(&f);
     float *expected = formula_floats(2 * f.image_floats);
     fixture_plan(&f, S3DIT_FORWARD_ONLY, 2);
@@ -153,10 +152,10 @@ START_TEST(halves_are_rounded_once)
     fixture_open(&f, &small_net, 1);
     size_t bytes = 2 * f.image_floats * sizeof(float);
     float *expected = formula_floats(2 * f.image_floats);
-    for (int t = 0; t < f.model.tensor_count; t++) /* vectors are the same either way */
-        for (size_t i = 0; i < f.model.tensors[t].count; i++) {
-            float *x = &f.parameters[f.model.tensors[t].offset + i];
-            if (!f.model.tensors[t].is_matrix) *x = bf16_value(bf16_round(*x));
+    for (int t = 0; t < f.model.list.tensor_count; t++) /* vectors are the same either way */
+        for (size_t i = 0; i < f.model.list.tensors[t].count; i++) {
+            float *x = &f.parameters[f.model.list.tensors[t].offset + i];
+            if (!f.model.list.tensors[t].is_matrix) *x = bf16_value(bf16_round(*x));
         }
     stored_create(&full, &f, false);
     stored_create(&half, &f, true);
@@ -164,7 +163,7 @@ START_TEST(halves_are_rounded_once)
     memcpy(expected, f.out, bytes);
     struct placement_report r = run_placed(&f, &full, &options, true);
     ck_assert_mem_eq(f.out, expected, bytes);
-    ck_assert_uint_lt(r.predicted.weight_bytes, 4 * f.model.parameter_total);
+    ck_assert_uint_lt(r.predicted.weight_bytes, 4 * f.model.list.parameter_total);
     run_placed(&f, &full, &options, false);
     ck_assert(memcmp(f.out, expected, bytes) != 0);
     stored_free(&full);
@@ -183,13 +182,13 @@ START_TEST(a_network_is_planned_without_files)
     struct placement_forecast forecast;
     const struct placement_options options = {.place = true, .without_data = true};
     fixture_open(&f, &small_net, 1);
-    const struct placed_dit_setup setup = {.model = &f.model, .stored = TENSOR_BF16, .key = "arch"};
+    const struct placed_setup setup = {.stored = TENSOR_BF16, .key = "arch"};
     MUST(placement_open(&placement, f.device, &options));
-    MUST(placed_dit_open(&placed, placement, f.device, &setup));
+    MUST(placed_dit_open(&placed, placement, f.device, &f.model, &setup));
     struct placement_stage stage = placed_dit_stage(&placed, &f.is.size, 8, NULL, NULL);
     MUST(placement_forecast(placement, &stage, 1, PLACEMENT_MODEL, &forecast));
-    ck_assert_int_eq(forecast.copies, f.model.block_count);
-    ck_assert_uint_ge(forecast.weight_bytes, 2 * f.model.parameter_total);
+    ck_assert_int_eq(forecast.copies, f.model.list.block_count);
+    ck_assert_uint_ge(forecast.weight_bytes, 2 * f.model.list.parameter_total);
     ck_assert_int_eq(placed_dit_begin(&placed, &stage), ERR_INTERNAL);
     placement_close(placement);
     placed_dit_close(&placed);

@@ -16,8 +16,8 @@ enum { FORMULA_SAMPLES = 8 }; /* most of a batch */
 
 static inline void formula_weights(const struct s3dit_model *model, float *parameters)
 {
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *t = &model->tensors[i];
+    for (int i = 0; i < model->list.tensor_count; i++) {
+        const struct block_tensor *t = &model->list.tensors[i];
         double scale = 0.3, offset = 0;
         if (strstr(t->name, "pad_token"))
             scale = 0.8;
@@ -93,7 +93,7 @@ static inline void fixture_open_on(struct dit_fixture *f, const struct dit_case 
     MUST(s3dit_model_create(&f->model, &is->config));
     f->image_floats = (size_t)(is->size.height * is->size.width * is->config.channels);
     f->text_floats = (size_t)(is->size.text_rows * is->config.text_dim);
-    size_t image = n * f->image_floats, text = n * f->text_floats, all = f->model.floats;
+    size_t image = n * f->image_floats, text = n * f->text_floats, all = f->model.list.floats;
     const size_t counts[DIT_ARRAYS] = {all,  all,   image, n * S3DIT_TIME_FEATURES,
                                        text, image, image, text};
     for (int i = 0; i < DIT_ARRAYS; i++) {
@@ -169,10 +169,10 @@ static inline void fixture_fetch(struct dit_fixture *f)
 /* The passes over the batch, `f->dit.size.samples` at a time; gradients from 0. */
 static inline void fixture_run(struct dit_fixture *f)
 {
-    struct s3dit_flat flat = {&f->model, f->on.parameters};
-    const struct s3dit_source source = s3dit_flat_source(&flat);
+    struct block_flat flat = {&f->model.list, f->on.parameters};
+    const struct block_source source = block_flat_source(&flat);
     int n = f->is.size.samples, micro = f->dit.size.samples;
-    memset(f->gradients, 0, f->model.floats * sizeof *f->gradients);
+    memset(f->gradients, 0, f->model.list.floats * sizeof *f->gradients);
     fixture_send(f);
     for (int from = 0; from < n; from += micro) {
         const struct s3dit_batch batch =

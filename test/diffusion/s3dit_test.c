@@ -78,11 +78,11 @@ static double golden_error(const struct store_file *file, const char *name, cons
 }
 
 /* The tensor of this name, and the text behind its comma. */
-static const struct s3dit_tensor *golden_tensor(const struct s3dit_model *model, const char **names)
+static const struct block_tensor *golden_tensor(const struct s3dit_model *model, const char **names)
 {
     size_t length = strcspn(*names, ",");
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *t = &model->tensors[i];
+    for (int i = 0; i < model->list.tensor_count; i++) {
+        const struct block_tensor *t = &model->list.tensors[i];
         if (strlen(t->name) != length || strncmp(t->name, *names, length)) continue;
         *names += length + ((*names)[length] == ',');
         return t;
@@ -91,7 +91,7 @@ static const struct s3dit_tensor *golden_tensor(const struct s3dit_model *model,
     return NULL;
 }
 
-static void compare_gradient(const struct s3dit_tensor *t, const float *g, const float *right)
+static void compare_gradient(const struct block_tensor *t, const float *g, const float *right)
 {
     double most = (double)right[0], own = 0, signs[SIGNED] = {0};
     for (size_t i = 0; i < t->count; i++)
@@ -119,10 +119,10 @@ static void compare_gradients(const struct store_file *file, const struct dit_fi
     const struct store_tensor *tensor = store_find(file, "gradients");
     const char *names = store_get(file, "names");
     ck_assert(tensor && names);
-    ck_assert_int_eq(tensor->shape[0], f->model.tensor_count);
+    ck_assert_int_eq(tensor->shape[0], f->model.list.tensor_count);
     ck_assert_int_eq(tensor->shape[1], SUMMARY);
-    for (int i = 0; i < f->model.tensor_count; i++) {
-        const struct s3dit_tensor *t = golden_tensor(&f->model, &names);
+    for (int i = 0; i < f->model.list.tensor_count; i++) {
+        const struct block_tensor *t = golden_tensor(&f->model, &names);
         compare_gradient(t, f->gradients + t->offset, (const float *)tensor->data + i * SUMMARY);
     }
 }
@@ -133,7 +133,7 @@ START_TEST(as_diffusers_does)
     struct dit_case is;
     struct store_file *file = golden_open(golden_names[_i], &is);
     fixture_open(&f, &is, 2);
-    ck_assert_uint_eq(f.model.parameter_total, (size_t)golden_int(file, "parameters"));
+    ck_assert_uint_eq(f.model.list.parameter_total, (size_t)golden_int(file, "parameters"));
     fixture_plan(&f, S3DIT_TRAINING, is.size.samples);
     fixture_run(&f);
     ck_assert_double_le(golden_error(file, "out", f.out), 1e-5);
@@ -152,7 +152,7 @@ static void compare_bits(const struct dit_fixture *a, const struct dit_fixture *
     ck_assert_mem_eq(a->out, b->out, n * a->image_floats * sizeof(float));
     if (!backward) return;
     ck_assert_mem_eq(a->text_gradient, b->text_gradient, n * a->text_floats * sizeof(float));
-    ck_assert_mem_eq(a->gradients, b->gradients, a->model.floats * sizeof(float));
+    ck_assert_mem_eq(a->gradients, b->gradients, a->model.list.floats * sizeof(float));
 }
 
 static const struct {
@@ -266,8 +266,8 @@ START_TEST(halves_keep_gradients)
     fixture_open(&halves, &is, 2);
     fixture_plan(&halves, S3DIT_HALVES, is.size.samples);
     fixture_run(&halves);
-    for (int i = 0; i < plain.model.tensor_count; i++) {
-        const struct s3dit_tensor *t = &plain.model.tensors[i];
+    for (int i = 0; i < plain.model.list.tensor_count; i++) {
+        const struct block_tensor *t = &plain.model.list.tensors[i];
         double error = 0, all = 0;
         for (size_t j = t->offset; j < t->offset + t->count; j++) {
             double d = (double)halves.gradients[j] - (double)plain.gradients[j];
@@ -276,12 +276,12 @@ START_TEST(halves_keep_gradients)
         }
         ck_assert_msg(error <= 2e-2 * 2e-2 * all, "%s: %g", t->name, sqrt(error / all));
     }
-    float *again = formula_floats(plain.model.floats);
-    memcpy(again, halves.gradients, plain.model.floats * sizeof *again);
+    float *again = formula_floats(plain.model.list.floats);
+    memcpy(again, halves.gradients, plain.model.list.floats * sizeof *again);
     fixture_unplan(&halves);
     fixture_plan(&halves, S3DIT_HALVES, 1);
     fixture_run(&halves);
-    ck_assert_mem_eq(again, halves.gradients, plain.model.floats * sizeof *again);
+    ck_assert_mem_eq(again, halves.gradients, plain.model.list.floats * sizeof *again);
     free(again);
     fixture_close(&halves);
     fixture_close(&plain);
@@ -295,12 +295,12 @@ END_TEST
 struct half_blocks {
     const struct s3dit_model *model;
     const float *parameters;
-    uint16_t *halves; /* [model->floats] */
+    uint16_t *halves; /* [model->list.floats] */
     int held, acquired;
     int fails_at; /* the block that cannot be had; -1: none */
 };
 
-static int half_acquire(void *context, int block, struct s3dit_weights *weights)
+static int half_acquire(void *context, int block, struct block_weights *weights)
 {
     struct half_blocks *h = context;
     ck_assert_int_eq(h->held, -1);
@@ -308,8 +308,8 @@ static int half_acquire(void *context, int block, struct s3dit_weights *weights)
     h->held = block;
     h->acquired++;
     memset(weights, 0, sizeof *weights);
-    for (int slot = 0; slot < S3DIT_SLOTS; slot++) {
-        const struct s3dit_tensor *t = s3dit_tensor_of(h->model, block, slot);
+    for (int slot = 0; slot < BLOCK_SLOTS; slot++) {
+        const struct block_tensor *t = block_tensor_of(&h->model->list, block, slot);
         if (!t) continue;
         weights->type[slot] = t->is_matrix ? TOKEN_BF16 : TOKEN_F32;
         weights->at[slot] = t->is_matrix ? (const void *)(h->halves + t->offset)
@@ -333,20 +333,20 @@ START_TEST(half_weights_are_computed_from)
     struct store_file *file = golden_open("unequal", &is);
     fixture_open(&f, &is, 2);
     fixture_plan(&f, S3DIT_FORWARD_ONLY, is.size.samples);
-    struct half_blocks h = {&f.model, f.parameters, calloc(f.model.floats, 2), -1, 0, -1};
-    for (size_t i = 0; i < f.model.matrix_floats; i++) {
+    struct half_blocks h = {&f.model, f.parameters, calloc(f.model.list.floats, 2), -1, 0, -1};
+    for (size_t i = 0; i < f.model.list.matrix_floats; i++) {
         h.halves[i] = bf16_round(f.parameters[i]);
         f.parameters[i] = bf16_value(h.halves[i]);
     }
     fixture_run(&f);
-    const struct s3dit_source source = {half_acquire, half_release, &h};
+    const struct block_source source = {half_acquire, half_release, &h};
     const struct s3dit_batch batch = fixture_batch(&f, 0, is.size.samples);
     size_t floats = (size_t)is.size.samples * f.image_floats;
     float *out = formula_floats(floats);
     MUST(s3dit_forward(&f.dit, &source, &batch, out));
     ck_assert_mem_eq(out, f.out, floats * sizeof *out);
-    ck_assert_int_eq(h.acquired, f.model.block_count);
-    for (h.fails_at = 0; h.fails_at < f.model.block_count; h.fails_at++) {
+    ck_assert_int_eq(h.acquired, f.model.list.block_count);
+    for (h.fails_at = 0; h.fails_at < f.model.list.block_count; h.fails_at++) {
         ck_assert_int_eq(s3dit_forward(&f.dit, &source, &batch, out), ERR_DEVICE_MEMORY);
         ck_assert_int_eq(h.held, -1);
     }
@@ -419,15 +419,15 @@ START_TEST(list_is_of_z_image)
     MUST(model_arch_open(&arch, "z-image-turbo", false));
     const struct s3dit_model *model = &arch.folder.dit;
     size_t block[2] = {0, 0};
-    for (int i = 0; i < model->tensor_count; i++) {
-        if (model->tensors[i].block == 1) block[0] += model->tensors[i].count;
-        if (model->tensors[i].block == 3) block[1] += model->tensors[i].count;
+    for (int i = 0; i < model->list.tensor_count; i++) {
+        if (model->list.tensors[i].block == 1) block[0] += model->list.tensors[i].count;
+        if (model->list.tensors[i].block == 3) block[1] += model->list.tensors[i].count;
     }
     ck_assert_uint_eq(block[0], 180910336u);
     ck_assert_uint_eq(block[1], 176962816u);
-    ck_assert_str_eq(s3dit_tensor_of(model, 3, S3DIT_W2)->name,
+    ck_assert_str_eq(block_tensor_of(&model->list, 3, S3DIT_W2)->name,
                      "context_refiner.0.feed_forward.w2.weight");
-    ck_assert_ptr_null(s3dit_tensor_of(model, 3, S3DIT_MODULATION_WEIGHT));
+    ck_assert_ptr_null(block_tensor_of(&model->list, 3, S3DIT_MODULATION_WEIGHT));
     model_arch_close(&arch);
 }
 END_TEST
@@ -441,7 +441,7 @@ START_TEST(first_weights_leave_the_image_alone)
     s3dit_initialise(&f.model, f.parameters, 5);
     fixture_run(&f);
     double sum = 0, most = 0;
-    const struct s3dit_tensor *t = s3dit_tensor_of(&f.model, 0, S3DIT_TIME_IN_WEIGHT);
+    const struct block_tensor *t = block_tensor_of(&f.model.list, 0, S3DIT_TIME_IN_WEIGHT);
     for (size_t i = 0; i < t->count; i++) {
         double w = (double)f.parameters[t->offset + i];
         sum += w * w;
@@ -452,7 +452,7 @@ START_TEST(first_weights_leave_the_image_alone)
     ck_assert(most > 0.039 && most <= 0.04);
     for (size_t i = 0; i < 2 * f.image_floats; i++)
         ck_assert(f.out[i] == 0);
-    t = s3dit_tensor_of(&f.model, f.model.block_count - 1, S3DIT_FINAL_WEIGHT);
+    t = block_tensor_of(&f.model.list, f.model.list.block_count - 1, S3DIT_FINAL_WEIGHT);
     ck_assert(f.gradients[t->offset] != 0); /* there it begins to learn */
     fixture_close(&f);
 }

@@ -17,7 +17,7 @@ static inline struct s3dit_config tiny_config(void)
 /* Owned; padding between tensors is 0. */
 static inline float *tiny_weights(const struct s3dit_model *dit)
 {
-    float *flat = formula_floats(dit->floats);
+    float *flat = formula_floats(dit->list.floats);
     formula_weights(dit, flat);
     return flat;
 }

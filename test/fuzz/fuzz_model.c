@@ -34,7 +34,7 @@ static void fuzz_fill_folder(void)
     fuzz_make_folder();
     require(s3dit_model_create(&dit, &config) == 0);
     require(tokenizer_of_labels(&text, CLASSES, names) == 0);
-    float *weights = calloc(dit.floats, sizeof *weights);
+    float *weights = calloc(dit.list.floats, sizeof *weights);
     float *table = calloc((CLASSES + 1) * TEXT_DIM, sizeof *table);
     require(weights && table);
     const struct model_writing writing = {.dit = &dit,
@@ -74,7 +74,7 @@ static void fuzz_use(const struct model_folder *model)
         tokens_free(&tokens);
     }
     require(none >= 0 && none < rows);
-    for (int i = 0; i < model->dit.tensor_count; i++)
+    for (int i = 0; i < model->dit.list.tensor_count; i++)
         require(model->weights[i] && model->weights[i]->bytes > 0);
     require(model_usual_steps(model) > 0 && model_scale(model) > 0);
     free(features);

@@ -14,7 +14,7 @@
 enum { BLOCK_SLOTS = 32 }; /* no block has more tensors */
 
 struct block_tensor {
-    char name[80]; /* in the model's files */
+    char name[64]; /* in the model's files */
     int dims;
     int64_t shape[2];
     int block, slot;
@@ -36,6 +36,16 @@ struct block_list {
     size_t matrix_floats;   /* of them, the matrices, which come first */
     size_t parameter_total; /* numbers, without padding */
 };
+
+/* Room for so many blocks; block_list_free takes it in any case. Then for each block
+ * block_list_begin and block_list_add of its tensors, in the order of their slots; columns 0: a
+ * vector. The caller fills in the rest of what block_list_add returns. block_list_finish lays the
+ * flat range out. */
+int block_list_create(struct block_list *list, int blocks);
+void block_list_begin(struct block_list *list, const char *name);
+struct block_tensor *block_list_add(struct block_list *list, int64_t rows, int64_t columns);
+void block_list_finish(struct block_list *list);
+void block_list_free(struct block_list *list);
 
 /* NULL where the block has none. */
 const struct block_tensor *block_tensor_of(const struct block_list *list, int block, int slot);

@@ -25,29 +25,6 @@
 struct device;
 struct plan;
 
-/* ---- where weights come from ---- */
-
-/* Of one block, by slot: at[] is NULL where the block has none. Vectors are always fp32. */
-struct s3dit_weights {
-    const void *at[S3DIT_SLOTS];
-    enum token_type type[S3DIT_SLOTS];
-};
-
-/* Blocks are acquired in their order (backward: in the reverse one), one at a time, and released
- * when their operations have been asked for. */
-struct s3dit_source {
-    int (*acquire)(void *context, int block, struct s3dit_weights *weights);
-    int (*release)(void *context, int block);
-    void *context;
-};
-
-/* The flat range of a training. `flat` must stay while the source is used. */
-struct s3dit_flat {
-    const struct s3dit_model *model;
-    const float *parameters;
-};
-struct s3dit_source s3dit_flat_source(struct s3dit_flat *flat);
-
 /* ---- memory ---- */
 
 enum s3dit_use {
@@ -114,11 +91,11 @@ struct s3dit_batch {
 void s3dit_time_features(const struct s3dit_config *config, const float *s, int n, float *features);
 
 /* out: like image, overwritten. */
-int s3dit_forward(struct s3dit *dit, const struct s3dit_source *source,
+int s3dit_forward(struct s3dit *dit, const struct block_source *source,
                   const struct s3dit_batch *batch, float *out);
 /* After s3dit_forward of the same batch: gradients (of the model's flat range) += , text_gradient
  * (like text; NULL: not wanted) = , from d_out, the gradient at out. */
-int s3dit_backward(struct s3dit *dit, const struct s3dit_source *source,
+int s3dit_backward(struct s3dit *dit, const struct block_source *source,
                    const struct s3dit_batch *batch, const float *d_out, float *gradients,
                    float *text_gradient);
 

@@ -44,13 +44,13 @@ static int s3dit_backward_block(struct s3dit_pass *pass, int block)
     return parts ? s3dit_part_rows(pass) : OK;
 }
 
-int s3dit_backward(struct s3dit *dit, const struct s3dit_source *source,
+int s3dit_backward(struct s3dit *dit, const struct block_source *source,
                    const struct s3dit_batch *batch, const float *d_out, float *gradients,
                    float *text_gradient)
 {
     struct s3dit_pass pass = {
         .dit = dit, .source = source, .batch = batch, .gradients = gradients, .n = batch->samples};
-    int last = dit->model->block_count - 1;
+    int last = dit->model->list.block_count - 1;
     if (dit->use == S3DIT_FORWARD_ONLY)
         return fail(ERR_INTERNAL, "no backward pass was planned for");
     TRY(s3dit_acquire(&pass, last));

@@ -40,11 +40,11 @@ static int s3dit_forward_block(struct s3dit_pass *pass, int block)
     return code < 0 ? code : released;
 }
 
-int s3dit_forward(struct s3dit *dit, const struct s3dit_source *source,
+int s3dit_forward(struct s3dit *dit, const struct block_source *source,
                   const struct s3dit_batch *batch, float *out)
 {
     struct s3dit_pass pass = {.dit = dit, .source = source, .batch = batch, .n = batch->samples};
-    int last = dit->model->block_count - 1;
+    int last = dit->model->list.block_count - 1;
     if (batch->samples < 1 || batch->samples > dit->size.samples)
         return fail(ERR_INTERNAL, "%d samples: planned for %d", batch->samples, dit->size.samples);
     TRY(s3dit_send_lengths(&pass));

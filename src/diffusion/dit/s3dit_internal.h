@@ -65,12 +65,12 @@ enum s3dit_length_row {
 /* One pass, and the block that it is at. */
 struct s3dit_pass {
     struct s3dit *dit;
-    const struct s3dit_source *source;
+    const struct block_source *source;
     const struct s3dit_batch *batch;
     float *gradients; /* NULL: forward */
     int n;            /* samples */
     int block;
-    struct s3dit_weights weights; /* of the block */
+    struct block_weights weights; /* of the block */
 };
 
 /* What a block's rows are. */

@@ -18,8 +18,8 @@ int s3dit_matrix_rows(const struct s3dit_model *model, const struct s3dit_size *
 double s3dit_macs(const struct s3dit_model *model, const struct s3dit_size *size, bool whole)
 {
     double macs = 0;
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *t = &model->tensors[i];
+    for (int i = 0; i < model->list.tensor_count; i++) {
+        const struct block_tensor *t = &model->list.tensors[i];
         enum s3dit_part part = s3dit_part_of(model, t->block);
         bool is_end = part == S3DIT_EMBED || part == S3DIT_FINAL;
         if (!t->is_matrix) continue;

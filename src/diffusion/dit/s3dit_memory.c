@@ -21,7 +21,7 @@ struct s3dit_layout {
 
 int s3dit_phases(const struct s3dit_model *model, enum s3dit_use use)
 {
-    return use == S3DIT_FORWARD_ONLY ? model->block_count : 2 * model->block_count;
+    return use == S3DIT_FORWARD_ONLY ? model->list.block_count : 2 * model->list.block_count;
 }
 
 static struct s3dit_layout s3dit_layout_of(struct s3dit *dit, struct plan *plan, int first)
@@ -55,7 +55,7 @@ static int s3dit_forward_phase(const struct s3dit_layout *l, int block)
 
 static int s3dit_backward_phase(const struct s3dit_layout *l, int block)
 {
-    int count = l->dit->model->block_count;
+    int count = l->dit->model->list.block_count;
     if (l->dit->use == S3DIT_FORWARD_ONLY) return l->first + count - 1;
     return l->first + 2 * count - 1 - block;
 }
@@ -74,9 +74,8 @@ static int s3dit_declare(const struct s3dit_layout *l, const char *name, size_t 
 static int s3dit_declare_block(const struct s3dit_layout *l, int block, const char *part,
                                size_t floats, float **slot)
 {
-    char name[64], of[32];
-    s3dit_block_name(l->dit->model, block, of, sizeof of);
-    snprintf(name, sizeof name, "%s.%s", of, part);
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", l->dit->model->list.names[block], part);
     return s3dit_declare(l, name, floats, s3dit_forward_phase(l, block),
                          s3dit_backward_phase(l, block), slot);
 }
@@ -139,12 +138,11 @@ static bool s3dit_begins_part(const struct s3dit_layout *l, int block)
 
 static int s3dit_declare_input(const struct s3dit_layout *l, int block)
 {
-    char name[64], of[32];
+    char name[64];
     bool layer = s3dit_part_of(l->dit->model, block) == S3DIT_LAYER;
     int written = s3dit_forward_phase(l, block - 1);
     if (s3dit_begins_part(l, block)) written = s3dit_forward_phase(l, layer ? block : 0);
-    s3dit_block_name(l->dit->model, block, of, sizeof of);
-    snprintf(name, sizeof name, "%s.x", of);
+    snprintf(name, sizeof name, "%s.x", l->dit->model->list.names[block]);
     return s3dit_declare(l, name, s3dit_block_rows_of(l, block) * l->dim, written,
                          s3dit_backward_phase(l, block), &l->dit->blocks[block].x);
 }
@@ -183,7 +181,7 @@ static int s3dit_declare_shared(const struct s3dit_layout *l)
 static int s3dit_declare_blocks(const struct s3dit_layout *l)
 {
     enum s3dit_use use = l->dit->use;
-    for (int block = 1; block < l->dit->model->block_count - 1; block++) {
+    for (int block = 1; block < l->dit->model->list.block_count - 1; block++) {
         if (!s3dit_is_in_place(use)) TRY(s3dit_declare_input(l, block));
         if (use == S3DIT_TRAINING || use == S3DIT_HALVES) TRY(s3dit_declare_kept(l, block));
     }
@@ -196,8 +194,8 @@ static void s3dit_count_linear(const struct s3dit_layout *l, int block, size_t *
 {
     const struct device *device = l->dit->device;
     bool keeps = l->dit->use != S3DIT_FORWARD_ONLY;
-    for (int slot = 0; slot < S3DIT_SLOTS; slot++) {
-        const struct s3dit_tensor *tensor = s3dit_tensor_of(l->dit->model, block, slot);
+    for (int slot = 0; slot < BLOCK_SLOTS; slot++) {
+        const struct block_tensor *tensor = block_tensor_of(&l->dit->model->list, block, slot);
         if (!tensor || !tensor->is_matrix) continue;
         int rows = s3dit_matrix_rows(l->dit->model, &l->dit->size, block, slot);
         for (int type = TOKEN_F32; type <= TOKEN_F16; type++) {
@@ -233,7 +231,7 @@ static size_t s3dit_workspace(const struct s3dit_layout *l)
     const struct s3dit_config *config = &l->dit->model->config;
     int tokens = l->dit->image_padded + l->dit->text_padded;
     size_t most = 0, heads = (size_t)config->heads;
-    for (int block = 0; block < l->dit->model->block_count; block++)
+    for (int block = 0; block < l->dit->model->list.block_count; block++)
         s3dit_count_linear(l, block, &most);
     if (l->dit->use == S3DIT_FORWARD_ONLY) return most;
     s3dit_count_norm(l, l->all, l->dim, &most);
@@ -252,7 +250,7 @@ static size_t s3dit_workspace(const struct s3dit_layout *l)
 static int s3dit_declare_work(const struct s3dit_layout *l)
 {
     struct s3dit_work *work = &l->dit->buffers->work;
-    int count = l->dit->model->block_count, first = s3dit_forward_phase(l, 0);
+    int count = l->dit->model->list.block_count, first = s3dit_forward_phase(l, 0);
     int turn = s3dit_backward_phase(l, count - 1), last = s3dit_backward_phase(l, 0);
     size_t rows = l->all * l->dim, h = l->all * (l->hidden > 2 * l->dim ? l->hidden : 2 * l->dim);
     bool keeps = l->dit->use != S3DIT_FORWARD_ONLY;
@@ -274,7 +272,7 @@ static int s3dit_declare_ends(const struct s3dit_layout *l)
 {
     struct s3dit_buffers *b = l->dit->buffers;
     const struct s3dit_config *config = &l->dit->model->config;
-    int count = l->dit->model->block_count, layers = 1 + 2 * config->refiner_layers;
+    int count = l->dit->model->list.block_count, layers = 1 + 2 * config->refiner_layers;
     bool keeps = l->dit->use != S3DIT_FORWARD_ONLY;
     int first = s3dit_forward_phase(l, 0), end = s3dit_forward_phase(l, count - 1);
     int turn = s3dit_backward_phase(l, count - 1), last = s3dit_backward_phase(l, 0);
@@ -352,7 +350,7 @@ static int s3dit_check_rows(const struct s3dit *dit)
 
 static int s3dit_allocate(struct s3dit *dit)
 {
-    dit->blocks = calloc((size_t)dit->model->block_count, sizeof *dit->blocks);
+    dit->blocks = calloc((size_t)dit->model->list.block_count, sizeof *dit->blocks);
     dit->buffers = calloc(1, sizeof *dit->buffers);
     if (!dit->blocks || !dit->buffers) return fail(ERR_SYSTEM, "out of memory");
     dit->buffers->host_lengths = malloc(s3dit_length_bytes(dit));
@@ -390,7 +388,7 @@ static void s3dit_share_buffers(struct s3dit *dit)
         all.o = b->work.y;
         all.u = all.f = all.q;
     }
-    for (int block = 1; block < dit->model->block_count - 1; block++) {
+    for (int block = 1; block < dit->model->list.block_count - 1; block++) {
         struct s3dit_block *own = &dit->blocks[block];
         enum s3dit_part part = s3dit_part_of(dit->model, block);
         all.x = part == S3DIT_NOISE_REFINER ? b->image_end : b->end;

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "device/token_ops.h"
 #include "math/portable.h"
 #include "nn/graph.h"
 
@@ -104,7 +103,6 @@ int s3dit_check_size(const struct s3dit_config *config, int height, int width, i
 /* A tensor of a block as the tables below have it: a letter for each size, or ' '. */
 struct s3dit_row {
     const char *name;
-    int slot;
     char rows, columns;
     float std, start;
 };
@@ -112,42 +110,42 @@ struct s3dit_row {
 static const float S3DIT_STD = 0.02f;
 
 static const struct s3dit_row s3dit_embed_rows[] = {
-    {"all_x_embedder.%d-1.weight", S3DIT_X_WEIGHT, 'D', 'P', S3DIT_STD, 0},
-    {"all_x_embedder.%d-1.bias", S3DIT_X_BIAS, 'D', ' ', 0, 0},
-    {"t_embedder.mlp.0.weight", S3DIT_TIME_IN_WEIGHT, 'M', 'T', S3DIT_STD, 0},
-    {"t_embedder.mlp.0.bias", S3DIT_TIME_IN_BIAS, 'M', ' ', 0, 0},
-    {"t_embedder.mlp.2.weight", S3DIT_TIME_OUT_WEIGHT, 'A', 'M', S3DIT_STD, 0},
-    {"t_embedder.mlp.2.bias", S3DIT_TIME_OUT_BIAS, 'A', ' ', 0, 0},
-    {"cap_embedder.0.weight", S3DIT_TEXT_NORM, 'E', ' ', 0, 1},
-    {"cap_embedder.1.weight", S3DIT_TEXT_WEIGHT, 'D', 'E', S3DIT_STD, 0},
-    {"cap_embedder.1.bias", S3DIT_TEXT_BIAS, 'D', ' ', 0, 0},
-    {"x_pad_token", S3DIT_X_PAD, '1', 'D', S3DIT_STD, 0},
-    {"cap_pad_token", S3DIT_TEXT_PAD, '1', 'D', S3DIT_STD, 0},
+    [S3DIT_X_WEIGHT] = {"all_x_embedder.%d-1.weight", 'D', 'P', S3DIT_STD, 0},
+    [S3DIT_X_BIAS] = {"all_x_embedder.%d-1.bias", 'D', ' ', 0, 0},
+    [S3DIT_TIME_IN_WEIGHT] = {"t_embedder.mlp.0.weight", 'M', 'T', S3DIT_STD, 0},
+    [S3DIT_TIME_IN_BIAS] = {"t_embedder.mlp.0.bias", 'M', ' ', 0, 0},
+    [S3DIT_TIME_OUT_WEIGHT] = {"t_embedder.mlp.2.weight", 'A', 'M', S3DIT_STD, 0},
+    [S3DIT_TIME_OUT_BIAS] = {"t_embedder.mlp.2.bias", 'A', ' ', 0, 0},
+    [S3DIT_TEXT_NORM] = {"cap_embedder.0.weight", 'E', ' ', 0, 1},
+    [S3DIT_TEXT_WEIGHT] = {"cap_embedder.1.weight", 'D', 'E', S3DIT_STD, 0},
+    [S3DIT_TEXT_BIAS] = {"cap_embedder.1.bias", 'D', ' ', 0, 0},
+    [S3DIT_X_PAD] = {"x_pad_token", '1', 'D', S3DIT_STD, 0},
+    [S3DIT_TEXT_PAD] = {"cap_pad_token", '1', 'D', S3DIT_STD, 0},
 };
 
 static const struct s3dit_row s3dit_block_rows[] = {
-    {"attention.to_q.weight", S3DIT_Q, 'D', 'D', S3DIT_STD, 0},
-    {"attention.to_k.weight", S3DIT_K, 'D', 'D', S3DIT_STD, 0},
-    {"attention.to_v.weight", S3DIT_V, 'D', 'D', S3DIT_STD, 0},
-    {"attention.to_out.0.weight", S3DIT_OUT, 'D', 'D', S3DIT_STD, 0},
-    {"attention.norm_q.weight", S3DIT_NORM_Q, 'd', ' ', 0, 1},
-    {"attention.norm_k.weight", S3DIT_NORM_K, 'd', ' ', 0, 1},
-    {"feed_forward.w1.weight", S3DIT_W1, 'F', 'D', S3DIT_STD, 0},
-    {"feed_forward.w2.weight", S3DIT_W2, 'D', 'F', S3DIT_STD, 0},
-    {"feed_forward.w3.weight", S3DIT_W3, 'F', 'D', S3DIT_STD, 0},
-    {"attention_norm1.weight", S3DIT_ATTENTION_NORM1, 'D', ' ', 0, 1},
-    {"attention_norm2.weight", S3DIT_ATTENTION_NORM2, 'D', ' ', 0, 1},
-    {"ffn_norm1.weight", S3DIT_FFN_NORM1, 'D', ' ', 0, 1},
-    {"ffn_norm2.weight", S3DIT_FFN_NORM2, 'D', ' ', 0, 1},
-    {"adaLN_modulation.0.weight", S3DIT_MODULATION_WEIGHT, '4', 'A', 0, 0},
-    {"adaLN_modulation.0.bias", S3DIT_MODULATION_BIAS, '4', ' ', 0, 0},
+    [S3DIT_Q] = {"attention.to_q.weight", 'D', 'D', S3DIT_STD, 0},
+    [S3DIT_K] = {"attention.to_k.weight", 'D', 'D', S3DIT_STD, 0},
+    [S3DIT_V] = {"attention.to_v.weight", 'D', 'D', S3DIT_STD, 0},
+    [S3DIT_OUT] = {"attention.to_out.0.weight", 'D', 'D', S3DIT_STD, 0},
+    [S3DIT_NORM_Q] = {"attention.norm_q.weight", 'd', ' ', 0, 1},
+    [S3DIT_NORM_K] = {"attention.norm_k.weight", 'd', ' ', 0, 1},
+    [S3DIT_W1] = {"feed_forward.w1.weight", 'F', 'D', S3DIT_STD, 0},
+    [S3DIT_W2] = {"feed_forward.w2.weight", 'D', 'F', S3DIT_STD, 0},
+    [S3DIT_W3] = {"feed_forward.w3.weight", 'F', 'D', S3DIT_STD, 0},
+    [S3DIT_ATTENTION_NORM1] = {"attention_norm1.weight", 'D', ' ', 0, 1},
+    [S3DIT_ATTENTION_NORM2] = {"attention_norm2.weight", 'D', ' ', 0, 1},
+    [S3DIT_FFN_NORM1] = {"ffn_norm1.weight", 'D', ' ', 0, 1},
+    [S3DIT_FFN_NORM2] = {"ffn_norm2.weight", 'D', ' ', 0, 1},
+    [S3DIT_MODULATION_WEIGHT] = {"adaLN_modulation.0.weight", '4', 'A', 0, 0},
+    [S3DIT_MODULATION_BIAS] = {"adaLN_modulation.0.bias", '4', ' ', 0, 0},
 };
 
 static const struct s3dit_row s3dit_final_rows[] = {
-    {"all_final_layer.%d-1.linear.weight", S3DIT_FINAL_WEIGHT, 'P', 'D', 0, 0},
-    {"all_final_layer.%d-1.linear.bias", S3DIT_FINAL_BIAS, 'P', ' ', 0, 0},
-    {"all_final_layer.%d-1.adaLN_modulation.1.weight", S3DIT_FINAL_SCALE_WEIGHT, 'D', 'A', 0, 0},
-    {"all_final_layer.%d-1.adaLN_modulation.1.bias", S3DIT_FINAL_SCALE_BIAS, 'D', ' ', 0, 0},
+    [S3DIT_FINAL_WEIGHT] = {"all_final_layer.%d-1.linear.weight", 'P', 'D', 0, 0},
+    [S3DIT_FINAL_BIAS] = {"all_final_layer.%d-1.linear.bias", 'P', ' ', 0, 0},
+    [S3DIT_FINAL_SCALE_WEIGHT] = {"all_final_layer.%d-1.adaLN_modulation.1.weight", 'D', 'A', 0, 0},
+    [S3DIT_FINAL_SCALE_BIAS] = {"all_final_layer.%d-1.adaLN_modulation.1.bias", 'D', ' ', 0, 0},
 };
 
 /* 0 for the size that a tensor does not have. */
@@ -168,19 +166,25 @@ static int64_t s3dit_length(const struct s3dit_config *config, char letter)
     }
 }
 
+static int s3dit_block_count(const struct s3dit_config *config)
+{
+    return 2 + 2 * config->refiner_layers + config->layers;
+}
+
 enum s3dit_part s3dit_part_of(const struct s3dit_model *model, int block)
 {
     int refiners = model->config.refiner_layers;
     if (block == 0) return S3DIT_EMBED;
-    if (block == model->block_count - 1) return S3DIT_FINAL;
+    if (block == s3dit_block_count(&model->config) - 1) return S3DIT_FINAL;
     if (block <= refiners) return S3DIT_NOISE_REFINER;
     return block <= 2 * refiners ? S3DIT_CONTEXT_REFINER : S3DIT_LAYER;
 }
 
-void s3dit_block_name(const struct s3dit_model *model, int block, char *name, size_t size)
+static void s3dit_block_name(const struct s3dit_config *config, int block, enum s3dit_part part,
+                             char *name, size_t size)
 {
-    int refiners = model->config.refiner_layers;
-    switch (s3dit_part_of(model, block)) {
+    int refiners = config->refiner_layers;
+    switch (part) {
     case S3DIT_EMBED: snprintf(name, size, "embedders"); break;
     case S3DIT_NOISE_REFINER: snprintf(name, size, "noise_refiner.%d", block - 1); break;
     case S3DIT_CONTEXT_REFINER:
@@ -212,19 +216,13 @@ static struct s3dit_rows s3dit_rows_of(enum s3dit_part part)
     }
 }
 
-static bool s3dit_has_prefix(enum s3dit_part part)
+static void s3dit_name_tensor(const struct s3dit_model *model, struct block_tensor *tensor,
+                              enum s3dit_part part, const char *name)
 {
-    return part != S3DIT_EMBED && part != S3DIT_FINAL;
-}
-
-static void s3dit_name_tensor(const struct s3dit_model *model, struct s3dit_tensor *tensor,
-                              const char *name)
-{
-    char block[32];
     const char *number = strstr(name, "%d");
-    s3dit_block_name(model, tensor->block, block, sizeof block);
-    if (s3dit_has_prefix(s3dit_part_of(model, tensor->block)))
-        snprintf(tensor->name, sizeof tensor->name, "%s.%s", block, name);
+    if (part != S3DIT_EMBED && part != S3DIT_FINAL)
+        snprintf(tensor->name, sizeof tensor->name, "%s.%s", model->list.names[tensor->block],
+                 name);
     else if (number)
         snprintf(tensor->name, sizeof tensor->name, "%.*s%d%s", (int)(number - name), name,
                  model->config.patch, number + 2);
@@ -232,73 +230,48 @@ static void s3dit_name_tensor(const struct s3dit_model *model, struct s3dit_tens
         snprintf(tensor->name, sizeof tensor->name, "%s", name);
 }
 
-static void s3dit_add_tensor(struct s3dit_model *model, int block, const struct s3dit_row *row)
+static void s3dit_add_tensor(struct s3dit_model *model, enum s3dit_part part,
+                             const struct s3dit_row *row)
 {
-    struct s3dit_tensor *tensor = &model->tensors[model->tensor_count++];
-    *tensor = (struct s3dit_tensor){.dims = row->columns == ' ' ? 1 : 2,
-                                    .shape = {s3dit_length(&model->config, row->rows),
-                                              s3dit_length(&model->config, row->columns)},
-                                    .block = block,
-                                    .slot = row->slot,
-                                    .is_matrix = row->columns != ' ' && row->rows != '1',
-                                    .std = row->std,
-                                    .start = row->start};
-    tensor->count = (size_t)tensor->shape[0] * (tensor->dims == 2 ? (size_t)tensor->shape[1] : 1);
-    s3dit_name_tensor(model, tensor, row->name);
-    model->parameter_total += tensor->count;
-}
-
-/* As net_add_parameter lays parameters out. */
-static void s3dit_lay_out(struct s3dit_model *model, bool matrices)
-{
-    for (int i = 0; i < model->tensor_count; i++) {
-        struct s3dit_tensor *tensor = &model->tensors[i];
-        if (tensor->is_matrix != matrices) continue;
-        tensor->offset = model->floats;
-        model->floats += (tensor->count + 15) / 16 * 16;
-    }
+    struct block_tensor *tensor =
+        block_list_add(&model->list, s3dit_length(&model->config, row->rows),
+                       s3dit_length(&model->config, row->columns));
+    tensor->is_matrix = row->columns != ' ' && row->rows != '1';
+    tensor->std = row->std;
+    tensor->start = row->start;
+    s3dit_name_tensor(model, tensor, part, row->name);
 }
 
 int s3dit_model_create(struct s3dit_model *model, const struct s3dit_config *config)
 {
+    struct block_list *list = &model->list;
     *model = (struct s3dit_model){.config = *config};
     TRY(s3dit_check_config(config));
-    model->block_count = 2 + 2 * config->refiner_layers + config->layers;
-    model->tensors = calloc((size_t)model->block_count * S3DIT_SLOTS, sizeof *model->tensors);
-    model->first = calloc((size_t)model->block_count + 1, sizeof *model->first);
-    if (!model->tensors || !model->first) return fail(ERR_SYSTEM, "out of memory");
-    for (int block = 0; block < model->block_count; block++) {
-        model->first[block] = model->tensor_count;
-        struct s3dit_rows rows = s3dit_rows_of(s3dit_part_of(model, block));
+    int blocks = s3dit_block_count(config);
+    TRY(block_list_create(list, blocks));
+    for (int block = 0; block < blocks; block++) {
+        char name[32];
+        enum s3dit_part part = s3dit_part_of(model, block);
+        struct s3dit_rows rows = s3dit_rows_of(part);
+        s3dit_block_name(config, block, part, name, sizeof name);
+        block_list_begin(list, name);
         for (int i = 0; i < rows.count; i++)
-            s3dit_add_tensor(model, block, &rows.rows[i]);
+            s3dit_add_tensor(model, part, &rows.rows[i]);
     }
-    model->first[model->block_count] = model->tensor_count;
-    s3dit_lay_out(model, true);
-    model->matrix_floats = model->floats;
-    s3dit_lay_out(model, false);
+    block_list_finish(list);
     return OK;
 }
 
 void s3dit_model_free(struct s3dit_model *model)
 {
-    free(model->tensors);
-    free(model->first);
-    model->tensors = NULL;
-    model->first = NULL;
-}
-
-const struct s3dit_tensor *s3dit_tensor_of(const struct s3dit_model *model, int block, int slot)
-{
-    int index = model->first[block] + slot;
-    return index < model->first[block + 1] ? &model->tensors[index] : NULL;
+    block_list_free(&model->list);
 }
 
 int s3dit_fill_net(const struct s3dit_model *model, struct net *net)
 {
     for (int matrices = 1; matrices >= 0; matrices--)
-        for (int i = 0; i < model->tensor_count; i++) {
-            const struct s3dit_tensor *tensor = &model->tensors[i];
+        for (int i = 0; i < model->list.tensor_count; i++) {
+            const struct block_tensor *tensor = &model->list.tensors[i];
             if (tensor->is_matrix != matrices) continue;
             int number = net_add_parameter(net, tensor->name, tensor->dims, tensor->shape);
             TRY(number);
@@ -326,9 +299,9 @@ static double s3dit_cut_normal(uint64_t seed, uint64_t tensor, uint64_t index)
 
 void s3dit_initialise(const struct s3dit_model *model, float *parameters, uint64_t seed)
 {
-    memset(parameters, 0, model->floats * sizeof *parameters);
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *tensor = &model->tensors[i];
+    memset(parameters, 0, model->list.floats * sizeof *parameters);
+    for (int i = 0; i < model->list.tensor_count; i++) {
+        const struct block_tensor *tensor = &model->list.tensors[i];
         float *to = parameters + tensor->offset;
         for (size_t j = 0; j < tensor->count; j++)
             to[j] = tensor->std > 0

@@ -6,9 +6,7 @@
 #ifndef IMGTRAIN_DIFFUSION_DIT_S3DIT_MODEL_H
 #define IMGTRAIN_DIFFUSION_DIT_S3DIT_MODEL_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "diffusion/blocks/block_list.h"
 
 struct net;
 
@@ -108,41 +106,17 @@ enum s3dit_final_slot {
     S3DIT_FINAL_SCALE_WEIGHT,
     S3DIT_FINAL_SCALE_BIAS,
 };
-enum { S3DIT_SLOTS = 16 }; /* no block has more tensors */
-
-struct s3dit_tensor {
-    char name[64]; /* in transformer/diffusion_pytorch_model.safetensors */
-    int dims;
-    int64_t shape[2];
-    int block, slot;
-    bool is_matrix; /* weights of a linear layer: files may have them in half precision and the
-                       network computes from that; all others are handed over as fp32. AdamW
-                       decays matrices alone */
-    size_t offset, count; /* floats in the flat range of a training: matrices first */
-    float std;            /* of the normal distribution it starts from, cut at two; 0: at `start` */
-    float start;
-};
-
 struct s3dit_model {
     struct s3dit_config config;
-    struct s3dit_tensor *tensors; /* block by block, slots rising */
-    int tensor_count;
-    int block_count;
-    int *first;    /* [block_count + 1]: a block's first tensor; slot s is the s-th from there */
-    size_t floats; /* of the flat range, padding included */
-    size_t matrix_floats;   /* of them, the matrices, which come first */
-    size_t parameter_total; /* numbers, without padding */
+    struct block_list list;
 };
 
 /* ERR_DATA for a config that s3dit_check_config refuses. s3dit_model_free takes it in any case. */
 int s3dit_model_create(struct s3dit_model *model, const struct s3dit_config *config);
 void s3dit_model_free(struct s3dit_model *model);
 
+/* Blocks are named "layers.3", the two ends "embedders" and "final_layer". */
 enum s3dit_part s3dit_part_of(const struct s3dit_model *model, int block);
-/* "layers.3"; "embedders", "final_layer" for the two ends. */
-void s3dit_block_name(const struct s3dit_model *model, int block, char *name, size_t size);
-/* NULL where the block has none. */
-const struct s3dit_tensor *s3dit_tensor_of(const struct s3dit_model *model, int block, int slot);
 
 /* The list as the parameters of a net without layers, for trained_net.h and weights_file.h: the
  * same names and offsets, matrices first. */

@@ -7,29 +7,6 @@
 
 #include <string.h>
 
-static int s3dit_flat_acquire(void *context, int block, struct s3dit_weights *weights)
-{
-    const struct s3dit_flat *flat = context;
-    memset(weights, 0, sizeof *weights);
-    for (int slot = 0; slot < S3DIT_SLOTS; slot++) {
-        const struct s3dit_tensor *tensor = s3dit_tensor_of(flat->model, block, slot);
-        if (tensor) weights->at[slot] = flat->parameters + tensor->offset;
-    }
-    return OK;
-}
-
-static int s3dit_flat_release(void *context, int block)
-{
-    (void)context;
-    (void)block;
-    return OK;
-}
-
-struct s3dit_source s3dit_flat_source(struct s3dit_flat *flat)
-{
-    return (struct s3dit_source){s3dit_flat_acquire, s3dit_flat_release, flat};
-}
-
 int s3dit_acquire(struct s3dit_pass *pass, int block)
 {
     bool (*stop_requested)(void) = pass->batch->stop_requested;
@@ -47,7 +24,7 @@ int s3dit_release(struct s3dit_pass *pass)
 
 static struct token_linear s3dit_linear_of(const struct s3dit_pass *pass, int slot, int rows)
 {
-    const struct s3dit_tensor *tensor = s3dit_tensor_of(pass->dit->model, pass->block, slot);
+    const struct block_tensor *tensor = block_tensor_of(&pass->dit->model->list, pass->block, slot);
     return (struct token_linear){.rows = rows,
                                  .in = (int)tensor->shape[1],
                                  .out = (int)tensor->shape[0],
@@ -77,7 +54,7 @@ int s3dit_linear_dgrad(const struct s3dit_pass *pass, int slot, int rows, float 
 
 float *s3dit_gradient(const struct s3dit_pass *pass, int slot)
 {
-    return pass->gradients + s3dit_tensor_of(pass->dit->model, pass->block, slot)->offset;
+    return pass->gradients + block_tensor_of(&pass->dit->model->list, pass->block, slot)->offset;
 }
 
 int s3dit_linear_wgrad(const struct s3dit_pass *pass, int slot, int bias_slot, int rows,

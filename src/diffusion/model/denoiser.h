@@ -4,22 +4,13 @@
 #ifndef IMGTRAIN_DIFFUSION_MODEL_DENOISER_H
 #define IMGTRAIN_DIFFUSION_MODEL_DENOISER_H
 
-#include <stddef.h>
-#include <stdint.h>
-
+struct block_list;
 struct cJSON;
 struct model_blocks;
 struct model_folder;
 
 enum denoiser_kind {
     DENOISER_S3DIT, /* of Z-Image, and of this program's own trainings */
-};
-
-struct denoiser_tensor {
-    const char *name;
-    int dims;
-    const int64_t *shape;
-    size_t count; /* numbers */
 };
 
 enum { DENOISER_BLOCK_LISTS = 3 };
@@ -30,7 +21,7 @@ struct denoiser_traits {
 
     /* The config that the file `path` holds: creates the network and fills model->network. */
     int (*read)(struct model_folder *model, const struct cJSON *config, const char *path);
-    struct denoiser_tensor (*tensor)(const struct model_folder *model, int t);
+    const struct block_list *(*list)(const struct model_folder *model); /* its tensors */
     /* lists [DENOISER_BLOCK_LISTS]; returns how many there are. */
     int (*list_blocks)(const struct model_folder *model, struct model_blocks *lists);
     /* ERR_USAGE unless states of this size and a text of so many rows have positions. */
@@ -46,8 +37,6 @@ struct denoiser {
     int patch;     /* a token is patch x patch pixels of a state */
     int text_dim;  /* numbers of a text's row */
     int text_most; /* rows of the longest text that has positions */
-    int tensor_count;
-    size_t parameter_total;
 };
 
 extern const struct denoiser_traits denoiser_s3dit;

@@ -11,9 +11,7 @@ void denoiser_describe_s3dit(struct model_folder *model)
                                        .channels = dit->config.channels,
                                        .patch = dit->config.patch,
                                        .text_dim = dit->config.text_dim,
-                                       .text_most = s3dit_text_most(&dit->config),
-                                       .tensor_count = dit->tensor_count,
-                                       .parameter_total = dit->parameter_total};
+                                       .text_most = s3dit_text_most(&dit->config)};
 }
 
 static int denoiser_s3dit_read(struct model_folder *model, const struct cJSON *object,
@@ -26,10 +24,9 @@ static int denoiser_s3dit_read(struct model_folder *model, const struct cJSON *o
     return OK;
 }
 
-static struct denoiser_tensor denoiser_s3dit_tensor(const struct model_folder *model, int t)
+static const struct block_list *denoiser_s3dit_list(const struct model_folder *model)
 {
-    const struct s3dit_tensor *tensor = &model->dit.tensors[t];
-    return (struct denoiser_tensor){tensor->name, tensor->dims, tensor->shape, tensor->count};
+    return &model->dit.list;
 }
 
 static int denoiser_s3dit_blocks(const struct model_folder *model, struct model_blocks *lists)
@@ -56,7 +53,7 @@ static int denoiser_s3dit_steps(const struct model_folder *model)
 const struct denoiser_traits denoiser_s3dit = {.kind = DENOISER_S3DIT,
                                                .text_key = "cap_feat_dim",
                                                .read = denoiser_s3dit_read,
-                                               .tensor = denoiser_s3dit_tensor,
+                                               .list = denoiser_s3dit_list,
                                                .list_blocks = denoiser_s3dit_blocks,
                                                .check_size = denoiser_s3dit_check_size,
                                                .usual_steps = denoiser_s3dit_steps};

@@ -198,12 +198,12 @@ static void arch_list_tensor(struct model_arch *arch, const char *name, enum ten
 
 static void arch_list_all(struct model_arch *arch, enum tensor_type type)
 {
-    const struct denoiser *network = &arch->folder.network;
+    const struct block_list *list = model_tensors(&arch->folder);
     const struct qwen3_model *text = &arch->folder.encoder;
     const int64_t table[2] = {text->config.vocabulary, text->config.hidden};
-    for (int t = 0; t < network->tensor_count; t++) {
-        const struct denoiser_tensor tensor = network->traits->tensor(&arch->folder, t);
-        arch_list_tensor(arch, tensor.name, type, tensor.dims, tensor.shape, tensor.count);
+    for (int t = 0; t < list->tensor_count; t++) {
+        const struct block_tensor *tensor = &list->tensors[t];
+        arch_list_tensor(arch, tensor->name, type, tensor->dims, tensor->shape, tensor->count);
     }
     for (int t = 0; t < arch->vae.parameter_count; t++) {
         const struct net_parameter *p = &arch->vae.parameters[t];
@@ -225,7 +225,7 @@ static void arch_share_out(struct model_arch *arch)
     const struct {
         const struct store_tensor **to;
         int count;
-    } parts[] = {{folder->weights, folder->network.tensor_count},
+    } parts[] = {{folder->weights, model_tensors(folder)->tensor_count},
                  {folder->vae.weights, arch->vae.parameter_count},
                  {folder->text_weights, folder->encoder.tensor_count},
                  {&folder->table, folder->encoder.layers > 0}};
@@ -239,7 +239,8 @@ static void arch_share_out(struct model_arch *arch)
 static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
 {
     struct model_folder *folder = &arch->folder;
-    size_t own = (size_t)folder->network.tensor_count, vae = (size_t)arch->vae.parameter_count;
+    size_t own = (size_t)model_tensors(folder)->tensor_count,
+           vae = (size_t)arch->vae.parameter_count;
     size_t text = (size_t)folder->encoder.tensor_count;
     arch->tensors = calloc(own + vae + text + 1, sizeof *arch->tensors);
     folder->weights = calloc(own, sizeof *folder->weights);

@@ -173,9 +173,9 @@ void model_checksum_tensor(uint64_t *checksum, const struct store_tensor *tensor
 
 static bool list_has(const void *context, const char *name)
 {
-    const struct model_folder *model = context;
-    for (int i = 0; i < model->network.tensor_count; i++)
-        if (strcmp(model->network.traits->tensor(model, i).name, name) == 0) return true;
+    const struct block_list *list = context;
+    for (int i = 0; i < list->tensor_count; i++)
+        if (strcmp(list->tensors[i].name, name) == 0) return true;
     return false;
 }
 
@@ -206,17 +206,17 @@ static int check_no_more_blocks(const struct model_folder *model)
 
 static int find_weights(struct model_folder *model)
 {
-    const struct denoiser *network = &model->network;
-    model->weights = calloc((size_t)network->tensor_count, sizeof *model->weights);
+    const struct block_list *list = model_tensors(model);
+    model->weights = calloc((size_t)list->tensor_count, sizeof *model->weights);
     if (!model->weights) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < network->tensor_count; i++) {
-        const struct denoiser_tensor t = network->traits->tensor(model, i);
-        TRY(store_shards_expect(model->denoiser, t.name, t.dims, t.shape, &model->weights[i]));
+    for (int i = 0; i < list->tensor_count; i++) {
+        const struct block_tensor *t = &list->tensors[i];
+        TRY(store_shards_expect(model->denoiser, t->name, t->dims, t->shape, &model->weights[i]));
         model_checksum_tensor(&model->checksum, model->weights[i]);
     }
     TRY(store_shards_check_small(model->denoiser));
     TRY(check_no_more_blocks(model));
-    store_shards_warn_unused(model->denoiser, network->tensor_count, list_has, model);
+    store_shards_warn_unused(model->denoiser, list->tensor_count, list_has, list);
     return OK;
 }
 

@@ -31,7 +31,7 @@ struct model_folder {
     struct denoiser network;
     struct s3dit_model dit; /* where it is one */
     struct store_shards *denoiser, *text_encoder;
-    const struct store_tensor **weights; /* [network.tensor_count]: of its list */
+    const struct store_tensor **weights; /* of model_tensors, in that order */
     struct qwen3_model encoder; /* layers 0: what the denoiser reads is rows of the table */
     const struct store_tensor **text_weights; /* [encoder.tensor_count]: of its list */
     const struct store_tensor *table;         /* the embedding: [rows of text][network.text_dim] */
@@ -42,6 +42,12 @@ struct model_folder {
     uint64_t checksum;      /* of configs, headers, and some bytes of each tensor */
     uint64_t text_checksum; /* likewise of the text encoder alone, and of each tensor's end */
 };
+
+/* The denoiser's. */
+static inline const struct block_list *model_tensors(const struct model_folder *model)
+{
+    return model->network.traits->list(model);
+}
 
 /* ERR_INPUT for a folder without model_index.json; ERR_DATA, naming the file, for a file or a
  * folder of another kind, a config that this program does not compute, tensors that are missing or

@@ -108,10 +108,10 @@ static int trained_find_weights(struct model_folder *model, const char *prefix)
     const struct s3dit_model *dit = &model->dit;
     const int64_t table[2] = {tokenizer_rows(model->text), dit->config.text_dim};
     char name[96];
-    model->weights = calloc((size_t)dit->tensor_count, sizeof *model->weights);
+    model->weights = calloc((size_t)dit->list.tensor_count, sizeof *model->weights);
     if (!model->weights) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < dit->tensor_count; i++) {
-        const struct s3dit_tensor *t = &dit->tensors[i];
+    for (int i = 0; i < dit->list.tensor_count; i++) {
+        const struct block_tensor *t = &dit->list.tensors[i];
         snprintf(name, sizeof name, "%s%s", prefix, t->name);
         TRY(store_shards_expect(model->denoiser, name, t->dims, t->shape, &model->weights[i]));
         trained_add_checksum(model, model->weights[i]);

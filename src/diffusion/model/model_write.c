@@ -91,8 +91,8 @@ static int write_denoiser(const char *folder, const struct model_writing *writin
     struct store_writer *writer = store_writer_create();
     int code =
         writer ? make_component(&path, folder, "transformer") : fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; code == OK && i < writing->dit->tensor_count; i++) {
-        const struct s3dit_tensor *t = &writing->dit->tensors[i];
+    for (int i = 0; code == OK && i < writing->dit->list.tensor_count; i++) {
+        const struct block_tensor *t = &writing->dit->list.tensors[i];
         code = store_add(writer, t->name, TENSOR_F32, t->dims, t->shape,
                          writing->parameters + t->offset);
     }

@@ -32,8 +32,6 @@ struct denoise_kind {
     void (*tell_time)(const struct pipeline *p, float sigma, float *features);
     /* p->image [samples][height][width][channels] to p->out, with p->time, p->text, p->lengths. */
     int (*forward)(struct pipeline *p, int samples, const struct pipeline_watch *watch);
-    /* "layers.3": the block that the network's tensor `t` is in. */
-    const char *(*block_of)(const struct pipeline *p, int t);
 };
 
 extern const struct denoise_kind denoise_s3dit;

@@ -5,12 +5,11 @@
 static int denoise_s3dit_open(struct pipeline *p)
 {
     const struct model_folder *model = p->model;
-    const struct placed_dit_setup setup = {.model = &model->dit,
-                                           .weights = model->weights,
-                                           .half = p->weights == PIPELINE_BF16,
-                                           .key = model->path,
-                                           .shards = model->denoiser};
-    return placed_dit_open(&p->s3dit, p->placement, p->device, &setup);
+    const struct placed_setup setup = {.weights = model->weights,
+                                       .half = p->weights == PIPELINE_BF16,
+                                       .key = model->path,
+                                       .shards = model->denoiser};
+    return placed_dit_open(&p->s3dit, p->placement, p->device, &model->dit, &setup);
 }
 
 static void denoise_s3dit_close(struct pipeline *p)
@@ -48,7 +47,7 @@ static void denoise_s3dit_tell_time(const struct pipeline *p, float sigma, float
 static int denoise_s3dit_forward(struct pipeline *p, int samples,
                                  const struct pipeline_watch *watch)
 {
-    const struct s3dit_source source = placed_dit_source(&p->s3dit);
+    const struct block_source source = placed_blocks_source(&p->s3dit.blocks);
     const struct s3dit_batch batch = {.samples = samples,
                                       .image = p->image,
                                       .time = p->time,
@@ -56,11 +55,6 @@ static int denoise_s3dit_forward(struct pipeline *p, int samples,
                                       .lengths = p->lengths,
                                       .stop_requested = watch->stop_requested};
     return s3dit_forward(&p->s3dit.dit, &source, &batch, p->out);
-}
-
-static const char *denoise_s3dit_block_of(const struct pipeline *p, int t)
-{
-    return p->s3dit.names[p->model->dit.tensors[t].block];
 }
 
 const struct denoise_kind denoise_s3dit = {.time_features = S3DIT_TIME_FEATURES,
@@ -71,5 +65,4 @@ const struct denoise_kind denoise_s3dit = {.time_features = S3DIT_TIME_FEATURES,
                                            .stage = denoise_s3dit_stage,
                                            .begin = denoise_s3dit_begin,
                                            .tell_time = denoise_s3dit_tell_time,
-                                           .forward = denoise_s3dit_forward,
-                                           .block_of = denoise_s3dit_block_of};
+                                           .forward = denoise_s3dit_forward};

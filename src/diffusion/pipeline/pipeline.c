@@ -318,11 +318,12 @@ static int check_finite(const struct pipeline *p, const float *image, int step)
 {
     char stage[32], tensor[128];
     if (pipeline_is_finite(image, pipeline_state_floats(p))) return OK;
-    int t = pipeline_broken_tensor(p->model->weights, p->model->network.tensor_count);
+    const struct block_list *list = model_tensors(p->model);
+    int t = pipeline_broken_tensor(p->model->weights, list->tensor_count);
     snprintf(stage, sizeof stage, "denoise, step %d", step + 1);
     if (t < 0) return pipeline_fail_nonfinite(p, stage, NULL);
     snprintf(tensor, sizeof tensor, "%s (block %s)", p->model->weights[t]->name,
-             p->kind->block_of(p, t));
+             list->names[list->tensors[t].block]);
     return pipeline_fail_nonfinite(p, stage, tensor);
 }
 

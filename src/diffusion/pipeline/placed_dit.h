@@ -1,21 +1,14 @@
-/* The denoiser of a model folder as a component of a placement: a block of the network is a block
- * there, and the passes' source acquires and releases it. */
+/* S3-DiT as the denoiser of a pipeline: its blocks in a placement, and the stage that works through
+ * them. */
 #ifndef IMGTRAIN_DIFFUSION_PIPELINE_PLACED_DIT_H
 #define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_DIT_H
 
 #include "diffusion/dit/s3dit.h"
-#include "diffusion/pipeline/placed_weights.h"
-#include "placement/placement.h"
+#include "diffusion/pipeline/placed_blocks.h"
 
 struct placed_dit {
     const struct s3dit_model *model;
-    struct placed_weights weights;
-    struct placement *placement;
-    int component;
-    struct placement_tensor *tensors;
-    struct placement_block *blocks;
-    char (*names)[32]; /* of blocks */
-    char *key;
+    struct placed_blocks blocks;
 
     /* a stage: */
     struct s3dit dit;
@@ -25,21 +18,10 @@ struct placed_dit {
     void *more;
 };
 
-/* weights: of model->tensors, in that order, mapped while this is open; NULL (with `stored`, the
- * type of all) where forecasts alone are wanted. `half`: matrices are placed as bf16; else as they
- * are stored, which the passes compute in fp32 from. key: which files they are. */
-struct placed_dit_setup {
-    const struct s3dit_model *model;
-    const struct store_tensor *const *weights;
-    enum tensor_type stored;
-    bool half;
-    const char *key;
-    const struct store_shards *shards; /* for placements by reading; NULL: they are only mapped */
-};
-
-/* Adds the component; placed_dit_close, after placement_close, takes it in any case. */
+/* Adds the component; name and list of the setup are the model's. placed_dit_close, after
+ * placement_close, takes it in any case. */
 int placed_dit_open(struct placed_dit *placed, struct placement *placement, struct device *device,
-                    const struct placed_dit_setup *setup);
+                    const struct s3dit_model *model, const struct placed_setup *setup);
 void placed_dit_close(struct placed_dit *placed);
 
 /* A stage of so many forward passes over batches of this size, for forecasts and
@@ -50,8 +32,8 @@ struct placement_stage placed_dit_stage(struct placed_dit *placed, const struct 
                                         int (*declare_more)(void *context, struct plan *plan),
                                         void *more);
 
-/* placement_begin; then s3dit_forward(&placed->dit, &source, ...) so many times; placement_end. */
+/* placement_begin; then s3dit_forward(&placed->dit, &source, ...) so many times, with the source of
+ * placed_blocks_source; placement_end. */
 int placed_dit_begin(struct placed_dit *placed, const struct placement_stage *stage);
-struct s3dit_source placed_dit_source(struct placed_dit *placed);
 
 #endif

@@ -1,0 +1,39 @@
+/* A network of a model folder as a component of a placement: a block of the network is a block
+ * there, and the passes' source acquires and releases it. */
+#ifndef IMGTRAIN_DIFFUSION_PIPELINE_PLACED_BLOCKS_H
+#define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_BLOCKS_H
+
+#include "diffusion/blocks/block_list.h"
+#include "diffusion/pipeline/placed_weights.h"
+#include "placement/placement.h"
+
+struct placed_blocks {
+    const struct block_list *list;
+    struct placed_weights weights;
+    struct placement *placement;
+    int component;
+    struct placement_tensor *tensors;
+    struct placement_block *blocks;
+    char *key;
+};
+
+/* weights: of the list's tensors, in that order, mapped while this is open; NULL (with `stored`,
+ * the type of all) where forecasts alone are wanted. `half`: matrices are placed as bf16; else as
+ * they are stored, which the passes compute in fp32 from. key: which files they are. */
+struct placed_setup {
+    const char *name; /* of the component: "denoiser" */
+    const struct block_list *list;
+    const struct store_tensor *const *weights;
+    enum tensor_type stored;
+    bool half;
+    const char *key;
+    const struct store_shards *shards; /* for placements by reading; NULL: they are only mapped */
+};
+
+/* Adds the component; placed_blocks_close, after placement_close, takes it in any case. */
+int placed_blocks_open(struct placed_blocks *placed, struct placement *placement,
+                       const struct placed_setup *setup);
+void placed_blocks_close(struct placed_blocks *placed);
+struct block_source placed_blocks_source(struct placed_blocks *placed);
+
+#endif
