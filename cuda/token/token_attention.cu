@@ -168,6 +168,15 @@ static __device__ inline int attention_seen(const struct token_attention &a,
     return attention_keys(a.k_tokens, h.length, a.causal, a.first_query + query);
 }
 
+static __device__ inline float attention_score(const struct token_attention &a,
+                                               const struct attention_head &h, float product,
+                                               int query, int key)
+{
+    if (!a.bias) return product * a.scale;
+    query = min(query, a.q_tokens - 1); /* beside the last one there are none */
+    return product * a.scale + a.bias[token_bias_at(&a, h.head, query) + key];
+}
+
 /* Over the 16 threads of a row. */
 static __device__ inline float attention_row_most(float value)
 {
@@ -207,7 +216,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
             float before = most[r], block = -INFINITY, sum = 0;
             UNROLL
             for (int b = 0; b < 4; b++)
-                if (b < seen) block = fmaxf(block, s[r][b] *= a.scale);
+                if (b < seen)
+                    block =
+                        fmaxf(block, s[r][b] = attention_score(a, h, s[r][b], first_own + 2 * i + r,
+                                                               first + 4 * j + b));
             most[r] = fmaxf(before, attention_row_most(block));
             UNROLL
             for (int b = 0; b < 4; b++)
@@ -407,6 +419,7 @@ static int cuda_attention_backward(struct device *device, const struct token_att
                                    const struct token_attention_grads *grads)
 {
     struct token_attention a;
+    TRY(token_check_attention_backward(attention));
     TRY(attention_filled(attention, &a));
     cudaStream_t stream = cuda_stream(device);
     float *delta = (float *)grads->workspace;

@@ -86,6 +86,7 @@ static __device__ inline float linear_finish(const struct token_epilogue &e, flo
     if (e.bias) sum += e.bias[column];
     if (e.activation == TOKEN_SILU) sum = pointwise_silu_f32(sum);
     if (e.activation == TOKEN_GELU_TANH) sum = pointwise_gelu_tanh_f32(sum);
+    if (e.activation == TOKEN_GELU_QUICK) sum = pointwise_gelu_quick_f32(sum);
     return e.add ? before + sum : sum;
 }
 

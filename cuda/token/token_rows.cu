@@ -115,6 +115,20 @@ static int cuda_swiglu_forward(struct device *device, float *h, const float *a, 
     return cuda_take_error();
 }
 
+static __global__ void geglu_forward_kernel(float *h, const float *a, const float *c, size_t count)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) h[i] = pointwise_geglu_f32(a[i], c[i]);
+}
+
+static int cuda_geglu_forward(struct device *device, float *h, const float *a, const float *c,
+                              size_t count)
+{
+    LAUNCH(geglu_forward_kernel, cuda_blocks(count, ROWS_THREADS), ROWS_THREADS, 0,
+           cuda_stream(device), h, a, c, count);
+    return cuda_take_error();
+}
+
 static __global__ void swiglu_backward_kernel(float *da, float *dc, const float *dh, const float *a,
                                               const float *c, size_t count)
 {
@@ -139,5 +153,6 @@ void token_cuda_install_rows(struct token_ops *ops)
     ops->gate_backward = cuda_gate_backward;
     ops->rope = cuda_rope;
     ops->swiglu_forward = cuda_swiglu_forward;
+    ops->geglu_forward = cuda_geglu_forward;
     ops->swiglu_backward = cuda_swiglu_backward;
 }

@@ -10,16 +10,21 @@
 
 struct attention_shape {
     int samples, q_tokens, k_tokens, heads, kv_heads, head_dim;
-    int causal, first_query, lengths, gap;
+    int causal, first_query, lengths, gap, bias;
 };
 static const struct attention_shape attentions[] = {
-    {1, 1, 1, 1, 1, 2, 0, 0, 0, 0},         {2, 33, 33, 2, 2, 24, 0, 0, 0, 0},
-    {1, 20, 130, 4, 2, 16, 0, 0, 0, 5},     {2, 65, 65, 2, 1, 8, 1, 0, 0, 0},
-    {1, 5, 70, 2, 2, 32, 1, 65, 0, 0},      {3, 20, 70, 1, 1, 16, 0, 0, 1, 3},
-    {2, 67, 3, 3, 1, 5, 1, 0, 1, 0},        {1, 18, 64, 1, 1, 128, 0, 0, 0, 0},
-    {1, 3, 5, 1, 1, 160, 0, 0, 0, 0},       {16, 96, 96, 4, 4, 48, 0, 0, 0, 0},
-    {2, 1024, 1024, 8, 8, 128, 0, 0, 0, 0}, {1, 4096, 4096, 2, 2, 64, 0, 0, 0, 0}};
-enum { ATTENTIONS = sizeof attentions / sizeof *attentions, ATTENTIONS_SMALL = 9 };
+    {1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0},         {2, 33, 33, 2, 2, 24, 0, 0, 0, 0, 0},
+    {1, 20, 130, 4, 2, 16, 0, 0, 0, 5, 0},     {2, 65, 65, 2, 1, 8, 1, 0, 0, 0, 0},
+    {1, 5, 70, 2, 2, 32, 1, 65, 0, 0, 0},      {3, 20, 70, 1, 1, 16, 0, 0, 1, 3, 0},
+    {2, 67, 3, 3, 1, 5, 1, 0, 1, 0, 0},        {1, 18, 64, 1, 1, 128, 0, 0, 0, 0, 0},
+    {1, 3, 5, 1, 1, 160, 0, 0, 0, 0, 0},       {16, 96, 96, 4, 4, 48, 0, 0, 0, 0, 0},
+    {2, 1024, 1024, 8, 8, 128, 0, 0, 0, 0, 0}, {1, 4096, 4096, 2, 2, 64, 0, 0, 0, 0, 0},
+    {2, 35, 70, 4, 2, 16, 0, 0, 1, 3, 1},      {1, 33, 67, 2, 2, 24, 1, 9, 0, 0, 1}};
+enum {
+    ATTENTIONS = sizeof attentions / sizeof *attentions,
+    ATTENTIONS_BIASED = 2, /* the last ones: of forward alone */
+    ATTENTIONS_SMALL = 9
+};
 
 static size_t attention_floats(const struct attention_shape *s, bool keys)
 {
@@ -36,17 +41,22 @@ static void add_attended(struct op_case *c, const struct attention_shape *s)
         if (i < 2) o->low = -2, o->high = 2;
     }
     if (s->lengths) op_add(c, "lengths", OP_IN, OP_I32, (size_t)s->samples)->fill = OP_OWN;
+    if (!s->bias) return;
+    struct op_operand *o =
+        op_add(c, "bias", OP_IN, OP_F32, (size_t)(s->heads * (s->q_tokens + s->k_tokens - 1)));
+    o->low = -2, o->high = 2;
 }
 
 static void describe_attention(struct op_case *c)
 {
     const struct attention_shape *s = &attentions[c->index];
-    c->large = c->index >= ATTENTIONS_SMALL;
+    c->large = c->index >= ATTENTIONS_SMALL && !s->bias;
     c->macs = 2.0 * s->samples * s->q_tokens * s->k_tokens * s->heads * s->head_dim;
     c->bytes = 8 * (double)(attention_floats(s, false) + attention_floats(s, true));
-    snprintf(c->text, sizeof c->text, "%dx %d of %d keys, %d of %d heads of %d%s%s%s", s->samples,
+    snprintf(c->text, sizeof c->text, "%dx %d of %d keys, %d of %d heads of %d%s%s%s%s", s->samples,
              s->q_tokens, s->k_tokens, s->kv_heads, s->heads, s->head_dim,
-             s->causal ? ", causal" : "", s->lengths ? ", lengths" : "", s->gap ? ", gaps" : "");
+             s->causal ? ", causal" : "", s->lengths ? ", lengths" : "", s->gap ? ", gaps" : "",
+             s->bias ? ", bias" : "");
 }
 
 /* The result may be lse as well, or not. */
@@ -82,6 +92,7 @@ static struct token_attention attention_of(const struct op_call *call)
                                     .causal = s->causal != 0,
                                     .first_query = s->first_query,
                                     .key_lengths = op_memory(call, "lengths"),
+                                    .bias = op_memory(call, "bias"),
                                     .q_stride = s->gap ? q : 0,
                                     .k_stride = s->gap ? k : 0,
                                     .v_stride = s->gap ? k : 0,
@@ -100,6 +111,7 @@ static int run_attention_forward(const struct op_call *call)
 struct truth_query {
     int keys;
     size_t q, k, step; /* k: of its head in key 0, `step` from key to key */
+    size_t bias;       /* of key 0 */
 };
 
 static struct truth_query truth_query_at(const struct op_data *d, int sample, int head, int token)
@@ -113,6 +125,7 @@ static struct truth_query truth_query_at(const struct op_data *d, int sample, in
     t.q = row * (size_t)(s->heads * s->head_dim + s->gap) + (size_t)(head * s->head_dim);
     t.k = (size_t)(sample * s->k_tokens) * t.step +
           (size_t)(head * s->kv_heads / s->heads * s->head_dim);
+    t.bias = (size_t)(head * (s->q_tokens + s->k_tokens - 1) + s->q_tokens - 1 - token);
     return t;
 }
 
@@ -129,9 +142,11 @@ static double truth_weights(const struct op_data *d, const struct truth_query *t
 {
     int head_dim = attentions[d->c->index].head_dim;
     const double *q = op_values(d, "q") + t->q, *k = op_values(d, "k") + t->k;
+    const double *bias = op_values(d, "bias");
     double most = -(double)INFINITY, sum = 0;
     for (int j = 0; j < t->keys; j++) {
         weights[j] = 0.5 * truth_dot(q, k + (size_t)j * t->step, head_dim);
+        if (bias) weights[j] += bias[t->bias + (size_t)j];
         most = fmax(most, weights[j]);
     }
     for (int j = 0; j < t->keys; j++)
@@ -262,7 +277,7 @@ const struct op_kind op_attention_forward = {OP_KIND(token, attention_forward), 
                                              .fill = fill_attention};
 static const char *const attention_slopes[] = {"q", "dq", "k", "dk", "v", "dv", NULL};
 const struct op_kind op_attention_backward = {OP_KIND(token, attention_backward),
-                                              .cases = ATTENTIONS,
+                                              .cases = ATTENTIONS - ATTENTIONS_BIASED,
                                               .fill = fill_attention,
                                               .workspace = workspace_attention,
                                               .adjoint_of = "attention_forward",

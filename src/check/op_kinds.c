@@ -21,8 +21,8 @@ const struct op_kind *const op_kinds[] = {
     /* token_ops */
     &op_linear_forward, &op_linear_dgrad, &op_linear_wgrad, &op_norm_forward, &op_norm_backward,
     &op_gate_forward, &op_gate_backward, &op_rope, &op_swiglu_forward, &op_swiglu_backward,
-    &op_attention_forward, &op_attention_backward, &op_embedding_gather, &op_embedding_grad,
-    &op_pads_set, &op_pads_backward,
+    &op_geglu_forward, &op_attention_forward, &op_attention_backward, &op_embedding_gather,
+    &op_embedding_grad, &op_pads_set, &op_pads_backward,
     /* splat_ops */
     &op_splat_step, &op_splat_evaluate, &op_splat_render, &op_splat_show, &op_splat_importance,
     &op_splat_adam, &op_splat_fake_quantize, &op_splat_train, &op_splat_sample, NULL};

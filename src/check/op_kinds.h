@@ -31,7 +31,7 @@ extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_p
 /* token_cases.c */
 extern const struct op_kind op_linear_forward, op_linear_dgrad, op_linear_wgrad, op_norm_forward,
     op_norm_backward, op_gate_forward, op_gate_backward, op_rope, op_swiglu_forward,
-    op_swiglu_backward;
+    op_swiglu_backward, op_geglu_forward;
 /* attention_cases.c */
 extern const struct op_kind op_attention_forward, op_attention_backward, op_embedding_gather,
     op_embedding_grad, op_pads_set, op_pads_backward;

@@ -59,17 +59,24 @@ static struct op_operand *add_weight(struct op_case *c)
     return op_add(c, "weight", OP_IN, weight_types[c->h], (size_t)c->c * (size_t)c->k);
 }
 
+/* Instead of a SiLU: in every second shape. */
+static bool linear_is_quick(const struct op_case *c)
+{
+    return c->variant == 2 && c->index / LINEAR_VARIANTS / WEIGHT_TYPES % 2 == 1;
+}
+
 static void describe_linear_forward(struct op_case *c)
 {
     static const char *const texts[] = {"", ", bias", ", silu", ", bias, gelu, added"};
     describe_linear_typed(c);
+    const char *text = linear_is_quick(c) ? ", quick gelu" : texts[c->variant];
     op_add(c, "x", OP_IN, OP_F32, linear_floats(c, c->c));
     add_weight(c);
     if (c->variant & 1) op_add(c, "bias", OP_IN, OP_F32, (size_t)c->k);
     op_add_out(c, "y", NN_F32, linear_floats(c, c->k), 2e-6)->role =
         c->variant == 3 ? OP_INOUT : OP_OUT;
     op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
-    linear_text(c, texts[c->variant]);
+    linear_text(c, text);
 }
 
 static struct token_linear linear_of(const struct op_case *c)
@@ -94,9 +101,10 @@ static int run_linear_forward(const struct op_call *call)
     static const enum token_activation activations[] = {TOKEN_NO_ACTIVATION, TOKEN_NO_ACTIVATION,
                                                         TOKEN_SILU, TOKEN_GELU_TANH};
     struct token_linear l = linear_of(call->c);
-    struct token_epilogue epilogue = {.bias = op_memory(call, "bias"),
-                                      .activation = activations[call->c->variant],
-                                      .add = call->c->variant == 3};
+    struct token_epilogue epilogue = {
+        .bias = op_memory(call, "bias"),
+        .activation = linear_is_quick(call->c) ? TOKEN_GELU_QUICK : activations[call->c->variant],
+        .add = call->c->variant == 3};
     l.weight = op_memory(call, "weight");
     return call->device->token->linear_forward(call->device, &l, op_memory(call, "y"),
                                                op_memory(call, "x"), &epilogue,
@@ -106,6 +114,11 @@ static int run_linear_forward(const struct op_call *call)
 static double truth_silu(double x)
 {
     return x / (1 + exp(-x));
+}
+
+static double truth_gelu_quick(double x)
+{
+    return x / (1 + exp(-1.702 * x));
 }
 
 static double truth_gelu(double x)
@@ -125,7 +138,7 @@ static void truth_linear_forward(struct op_data *d)
             for (int i = 0; i < c->c; i++)
                 sum += x[linear_at(c, c->c, row, i)] * weight[(size_t)(j * c->c + i)];
             double *to = &y[linear_at(c, c->k, row, j)];
-            if (c->variant == 2) sum = truth_silu(sum);
+            if (c->variant == 2) sum = linear_is_quick(c) ? truth_gelu_quick(sum) : truth_silu(sum);
             *to = c->variant == 3 ? *to + truth_gelu(sum) : sum;
         }
 }
@@ -583,6 +596,26 @@ static void truth_swiglu_forward(struct op_data *d)
         h[i] = truth_silu(a[i]) * c[i];
 }
 
+static void describe_geglu_forward(struct op_case *c)
+{
+    describe_swiglu_forward(c);
+}
+
+static int run_geglu_forward(const struct op_call *call)
+{
+    return call->device->token->geglu_forward(call->device, op_memory(call, "h"),
+                                              op_memory(call, "a"), op_memory(call, "c"),
+                                              (size_t)call->c->w);
+}
+
+static void truth_geglu_forward(struct op_data *d)
+{
+    const double *a = op_values(d, "a"), *c = op_values(d, "c");
+    double *h = op_values(d, "h");
+    for (int i = 0; i < d->c->w; i++)
+        h[i] = truth_gelu(a[i]) * c[i];
+}
+
 static void describe_swiglu_backward(struct op_case *c)
 {
     size_t count = describe_swiglu(c);
@@ -611,6 +644,7 @@ static void truth_swiglu_backward(struct op_data *d)
 }
 
 const struct op_kind op_swiglu_forward = {OP_KIND(token, swiglu_forward), .cases = SWIGLUS};
+const struct op_kind op_geglu_forward = {OP_KIND(token, geglu_forward), .cases = SWIGLUS};
 static const char *const swiglu_slopes[] = {"a", "da", "c", "dc", NULL};
 const struct op_kind op_swiglu_backward = {OP_KIND(token, swiglu_backward), .cases = SWIGLUS,
                                            .adjoint_of = "swiglu_forward", .seed = "dh",

@@ -78,6 +78,12 @@ int token_check_attention(const struct token_attention *a)
                 a->samples, a->q_tokens, a->k_tokens, a->kv_heads, a->heads, a->head_dim);
 }
 
+int token_check_attention_backward(const struct token_attention *a)
+{
+    TRY(token_check_attention(a));
+    return a->bias ? fail(ERR_USAGE, "attention: no gradients of scores with a bias") : OK;
+}
+
 int token_check_embedding(const struct token_embedding *e)
 {
     if (e->rows > 0 && e->width > 0 && e->count > 0) return OK;

@@ -19,6 +19,8 @@
 #ifndef IMGTRAIN_DEVICE_TOKEN_OPS_H
 #define IMGTRAIN_DEVICE_TOKEN_OPS_H
 
+#include "base/host_device.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,7 +46,7 @@ struct token_linear {
 };
 
 /* What is done to a sum before it is stored, in this order; zeroed: nothing. */
-enum token_activation { TOKEN_NO_ACTIVATION, TOKEN_SILU, TOKEN_GELU_TANH };
+enum token_activation { TOKEN_NO_ACTIVATION, TOKEN_SILU, TOKEN_GELU_TANH, TOKEN_GELU_QUICK };
 struct token_epilogue {
     const float *bias; /* [out], added */
     enum token_activation activation;
@@ -97,8 +99,8 @@ struct token_rope {
     bool backwards; /* by the negative angle: the adjoint, and the inverse */
 };
 
-/* o = softmax(scale q k') v of each sample and head; query head h reads head h / (heads / kv_heads)
- * of k and v. Rows of q and o: [samples][q_tokens][heads][head_dim]; of k and v:
+/* o = softmax(scale q k' + bias) v of each sample and head; query head h reads head h / (heads /
+ * kv_heads) of k and v. Rows of q and o: [samples][q_tokens][heads][head_dim]; of k and v:
  * [samples][k_tokens][kv_heads][head_dim]; gradients lie like what they are of. Memory is linear in
  * tokens; keys are taken in blocks of TOKEN_KEY_BLOCK, in order. head_dim: TOKEN_HEAD_MOST at most.
  * Keys and values that are not seen must be finite all the same: they are multiplied by 0. */
@@ -110,6 +112,9 @@ struct token_attention {
     int first_query;        /* where queries stand among the keys, where causal */
     const int *key_lengths; /* [samples], on the device: keys from there on are not seen; NULL: all
                                are. A query that sees none has o = 0. */
+    const float *bias; /* [heads][q_tokens + k_tokens - 1], on the device: of a key that stands d
+                          rows behind the query (both counted from their first row) number d +
+                          q_tokens - 1 of the head; NULL: zeros. Of forward alone */
     size_t q_stride, k_stride, v_stride, o_stride; /* floats from row to row; 0: no gaps */
 };
 
@@ -174,6 +179,10 @@ struct token_ops {
     int (*swiglu_backward)(struct device *device, float *da, float *dc, const float *dh,
                            const float *a, const float *c, size_t count);
 
+    /* h = gelu_tanh(a) c of `count` numbers; h may be a or c. */
+    int (*geglu_forward)(struct device *device, float *h, const float *a, const float *c,
+                         size_t count);
+
     /* lse [samples][heads][q_tokens]: log of the sum of exp, which backward reads; NULL: not
      * wanted. */
     int (*attention_forward)(struct device *device, const struct token_attention *attention,
@@ -208,12 +217,20 @@ int token_check_norm(const struct token_norm *norm, bool backward);
 int token_check_gate(const struct token_gate *gate, bool backward);
 int token_check_rope(const struct token_rope *rope);
 int token_check_attention(const struct token_attention *attention);
+int token_check_attention_backward(const struct token_attention *attention);
 int token_check_embedding(const struct token_embedding *embedding);
 int token_check_pads(const struct token_pads *pads);
 
 static inline size_t token_stride(size_t stride, int width)
 {
     return stride ? stride : (size_t)width;
+}
+
+/* Where the bias of a query with key 0 stands; that of key j is j numbers on. */
+HOST_DEVICE static inline size_t token_bias_at(const struct token_attention *a, int head, int query)
+{
+    size_t row = (size_t)a->q_tokens + (size_t)a->k_tokens - 1;
+    return (size_t)head * row + (size_t)(a->q_tokens - 1 - query);
 }
 
 /* Rows of a sample of what has `rows` in all. */

@@ -57,6 +57,12 @@ HOST_DEVICE static inline REAL FORMULA(pointwise_gelu_tanh)(REAL x)
     return x * REAL_SIGMOID(u * REAL_SET(1.5957691216f));
 }
 
+/* GELU as CLIP approximates it. */
+HOST_DEVICE static inline REAL FORMULA(pointwise_gelu_quick)(REAL x)
+{
+    return x * REAL_SIGMOID(x * REAL_SET(1.702f));
+}
+
 /* How two halves of a transformer's feed-forward layer become one: h = silu(a) c. */
 HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu)(REAL a, REAL c)
 {
@@ -72,6 +78,12 @@ HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu_da)(REAL dh, REAL a, REA
 HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu_dc)(REAL dh, REAL a)
 {
     return dh * a * REAL_SIGMOID(a);
+}
+
+/* The same with gelu_tanh in silu's place. */
+HOST_DEVICE static inline REAL FORMULA(pointwise_geglu)(REAL a, REAL c)
+{
+    return FORMULA(pointwise_gelu_tanh)(a) * c;
 }
 
 #undef REAL

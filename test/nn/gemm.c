@@ -119,10 +119,9 @@ static void assert_close(const float *a, const float *b, size_t count, double bo
 }
 
 static const struct token_epilogue epilogues[] = {
-    {.activation = TOKEN_NO_ACTIVATION},
-    {.add = true},
-    {.activation = TOKEN_SILU},
-    {.activation = TOKEN_GELU_TANH, .add = true},
+    {.activation = TOKEN_NO_ACTIVATION}, {.add = true},
+    {.activation = TOKEN_SILU},          {.activation = TOKEN_GELU_TANH, .add = true},
+    {.activation = TOKEN_GELU_QUICK},
 };
 
 START_TEST(products_are_the_plain_ones)
@@ -130,7 +129,7 @@ START_TEST(products_are_the_plain_ones)
     struct gemm_case plain, c;
     gemm_case_make(&plain, _i);
     c = plain;
-    struct token_epilogue e = epilogues[_i % 4];
+    struct token_epilogue e = epilogues[_i % 5];
     if (_i % 3) e.bias = plain.bias;
     gemm_outputs_make(&plain, token_ops_reference());
     gemm_case_run(&plain, token_ops_reference(), &e, e.add, 0, plain.l.rows);

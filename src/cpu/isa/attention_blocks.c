@@ -94,18 +94,28 @@ INLINE vf attention_mask(vf v, size_t j, int seen, vf other)
     return vf_select(vf_lt(vf_iota(), vf_set((float)(seen - (int)j))), v, other);
 }
 
+/* Of `left` numbers. */
+INLINE vf attention_load(const float *from, size_t left)
+{
+    return left >= VF ? vf_load(from) : vf_load_some(from, (int)left);
+}
+
 /* A query's sums so far. */
 struct attention_row {
     float most, sum;
 };
 
-/* Scores become weights, relative to the largest so far, zeros where keys are not seen. Returns
+/* Scores become weights, relative to the largest so far, zeros where keys are not seen. bias: of
+ * these keys, or NULL. Returns
  * what sums so far are to be multiplied by. */
-static float attention_weigh(float *scores, int seen, float scale, struct attention_row *row)
+static float attention_weigh(float *scores, int seen, float scale, const float *bias,
+                             struct attention_row *row)
 {
     vf best = vf_set(-INFINITY), sum = vf_set(0);
     for (size_t j = 0; j < (size_t)seen; j += VF) {
-        vf v = attention_mask(vf_load(scores + j) * vf_set(scale), j, seen, vf_set(-INFINITY));
+        vf v = vf_load(scores + j) * vf_set(scale);
+        if (bias) v += attention_load(bias + j, (size_t)seen - j);
+        v = attention_mask(v, j, seen, vf_set(-INFINITY));
         best = vf_max(best, v);
         vf_store(scores + j, v);
     }
@@ -167,8 +177,11 @@ static void ISA_NAME(attention_forward)(const struct attention_operands *w, int 
             attention_products(scores, now, (size_t)block, q + r * h.q_stride, h.q_stride, keys,
                                h.width);
             for (size_t i = 0; i < now; i++) {
-                int seen = attention_seen(a, &h, first + (int)(r + i), key, block);
-                float rescale = attention_weigh(scores + i * KEYS, seen, a->scale, &rows[r + i]);
+                int query = first + (int)(r + i);
+                int seen = attention_seen(a, &h, query, key, block);
+                const float *bias = a->bias ? a->bias + token_bias_at(a, head, query) + key : NULL;
+                float rescale =
+                    attention_weigh(scores + i * KEYS, seen, a->scale, bias, &rows[r + i]);
                 if (rescale != 1) attention_scale(sums + (r + i) * h.room, rescale, h.room);
             }
             struct tile_source s = {scores, KEYS, 1};

@@ -114,6 +114,7 @@ INLINE void gemm_store_row(enum gemm_activation activation, float *to, const flo
         vf v = vf_load(sums + j);
         if (activation == GEMM_SILU) v = pointwise_silu_vf(v);
         if (activation == GEMM_GELU_TANH) v = pointwise_gelu_tanh_vf(v);
+        if (activation == GEMM_GELU_QUICK) v = pointwise_gelu_quick_vf(v);
         if (columns - j >= VF)
             vf_store(to + j, v);
         else
@@ -147,6 +148,8 @@ static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const str
             gemm_store_row(GEMM_SILU, to, sums + r * PANEL, columns);
         else if (activation == GEMM_GELU_TANH)
             gemm_store_row(GEMM_GELU_TANH, to, sums + r * PANEL, columns);
+        else if (activation == GEMM_GELU_QUICK)
+            gemm_store_row(GEMM_GELU_QUICK, to, sums + r * PANEL, columns);
         else
             gemm_store_row(GEMM_PLAIN, to, sums + r * PANEL, columns);
     }

@@ -199,6 +199,13 @@ static void ISA_NAME(row_swiglu_forward)(float *h, const float *a, const float *
                   count - i);
 }
 
+static void ISA_NAME(row_geglu_forward)(float *h, const float *a, const float *c, size_t count)
+{
+    for (size_t i = 0; i < count; i += VF)
+        row_store(h + i, pointwise_geglu_vf(row_load(a + i, count - i), row_load(c + i, count - i)),
+                  count - i);
+}
+
 static void ISA_NAME(row_swiglu_backward)(float *da, float *dc, const float *dh, const float *a,
                                           const float *c, size_t count)
 {
@@ -219,5 +226,6 @@ const struct row_kernels ISA_NAME(row_kernels) = {
     .product_sums = ISA_NAME(product_sums),
     .rope = ISA_NAME(row_rope),
     .swiglu_forward = ISA_NAME(row_swiglu_forward),
+    .geglu_forward = ISA_NAME(row_geglu_forward),
     .swiglu_backward = ISA_NAME(row_swiglu_backward),
 };

@@ -86,7 +86,7 @@ static int cpu_attention_backward(struct device *device, const struct token_atte
                                   const struct token_attention_grads *grads)
 {
     (void)device;
-    TRY(token_check_attention(a));
+    TRY(token_check_attention_backward(a));
     struct attention_job job = {.kernels = attention_kernels_get(),
                                 .operands = {.a = a},
                                 .grads = grads,

@@ -10,7 +10,7 @@
 
 enum { GEMM_DEPTH = 288 };
 enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 }; /* of B; widened while it is packed */
-enum gemm_activation { GEMM_PLAIN, GEMM_SILU, GEMM_GELU_TANH };
+enum gemm_activation { GEMM_PLAIN, GEMM_SILU, GEMM_GELU_TANH, GEMM_GELU_QUICK };
 
 struct gemm {
     size_t m, n, k;

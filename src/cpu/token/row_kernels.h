@@ -31,6 +31,7 @@ struct row_kernels {
                          size_t first, size_t count, float *sums);
     void (*rope)(const struct token_rope *rope, size_t from, size_t to);
     void (*swiglu_forward)(float *h, const float *a, const float *c, size_t count);
+    void (*geglu_forward)(float *h, const float *a, const float *c, size_t count);
     void (*swiglu_backward)(float *da, float *dc, const float *dh, const float *a, const float *c,
                             size_t count);
 };

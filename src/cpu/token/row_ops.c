@@ -223,6 +223,13 @@ static void row_swiglu_values(void *context, int64_t from, int64_t to)
     w->kernels->swiglu_forward(w->h + i, w->a + i, w->c + i, count);
 }
 
+static void row_geglu_values(void *context, int64_t from, int64_t to)
+{
+    const struct row_swiglu_work *w = context;
+    size_t i, count = row_range(w, from, to, &i);
+    w->kernels->geglu_forward(w->h + i, w->a + i, w->c + i, count);
+}
+
 static void row_swiglu_slopes(void *context, int64_t from, int64_t to)
 {
     const struct row_swiglu_work *w = context;
@@ -245,6 +252,16 @@ static int cpu_swiglu_forward(struct device *device, float *h, const float *a, c
     return OK;
 }
 
+static int cpu_geglu_forward(struct device *device, float *h, const float *a, const float *c,
+                             size_t count)
+{
+    (void)device;
+    struct row_swiglu_work work = {
+        .kernels = row_kernels_get(), .h = h, .a = a, .c = c, .count = count};
+    threads_for(row_ranges(count), threads_grain(2 * SWIGLU_RANGE), row_geglu_values, &work);
+    return OK;
+}
+
 static int cpu_swiglu_backward(struct device *device, float *da, float *dc, const float *dh,
                                const float *a, const float *c, size_t count)
 {
@@ -263,5 +280,6 @@ void token_install_row_vectors(struct token_ops *ops)
     ops->gate_backward = cpu_gate_backward;
     ops->rope = cpu_rope;
     ops->swiglu_forward = cpu_swiglu_forward;
+    ops->geglu_forward = cpu_geglu_forward;
     ops->swiglu_backward = cpu_swiglu_backward;
 }

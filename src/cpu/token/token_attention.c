@@ -71,6 +71,8 @@ static void attention_block(const struct attention_work *w, const struct attenti
     for (int j = 0; j < count; j++) {
         size_t k = attention_key_at(a, a->k_stride, q->sample, q->kv_head, first + j);
         scores[j] = a->scale * attention_dot(w->q + q->q, w->k + k, a->head_dim);
+        if (a->bias)
+            scores[j] += a->bias[token_bias_at(a, q->head, q->token) + (size_t)(first + j)];
         if (!(scores[j] <= *most)) *most = scores[j];
     }
     for (int j = 0; j < count; j++) {
@@ -206,7 +208,7 @@ static int reference_attention_backward(struct device *device, const struct toke
                                         const struct token_attention_grads *grads)
 {
     (void)device;
-    TRY(token_check_attention(a));
+    TRY(token_check_attention_backward(a));
     struct attention_work work = {.a = a, .grads = grads, .delta = grads->workspace};
     int64_t keys = (int64_t)a->samples * a->kv_heads * a->k_tokens, each = a->head_dim;
     threads_for(attention_queries(a), threads_grain(3 * each * a->k_tokens),

@@ -88,6 +88,15 @@ static enum gemm_type gemm_type_of(enum token_type type)
     return type == TOKEN_F32 ? GEMM_F32 : type == TOKEN_BF16 ? GEMM_BF16 : GEMM_F16;
 }
 
+static enum gemm_activation gemm_activation_of(enum token_activation activation)
+{
+    static const enum gemm_activation by[] = {[TOKEN_NO_ACTIVATION] = GEMM_PLAIN,
+                                              [TOKEN_SILU] = GEMM_SILU,
+                                              [TOKEN_GELU_TANH] = GEMM_GELU_TANH,
+                                              [TOKEN_GELU_QUICK] = GEMM_GELU_QUICK};
+    return by[activation];
+}
+
 static int gemm_linear_forward(struct device *device, const struct token_linear *l, float *y,
                                const float *x, const struct token_epilogue *epilogue,
                                void *workspace)
@@ -111,9 +120,7 @@ static int gemm_linear_forward(struct device *device, const struct token_linear 
                      .c_row = token_stride(l->y_stride, l->out),
                      .add = e->add,
                      .bias = e->bias,
-                     .activation = e->activation == TOKEN_SILU        ? GEMM_SILU
-                                   : e->activation == TOKEN_GELU_TANH ? GEMM_GELU_TANH
-                                                                      : GEMM_PLAIN};
+                     .activation = gemm_activation_of(e->activation)};
     gemm_compute(&g, workspace);
     return OK;
 }

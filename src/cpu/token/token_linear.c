@@ -66,6 +66,7 @@ static void linear_add_block(struct linear_tile *t, size_t first, int terms)
 static float linear_activated(enum token_activation activation, float x)
 {
     if (activation == TOKEN_SILU) return pointwise_silu_f32(x);
+    if (activation == TOKEN_GELU_QUICK) return pointwise_gelu_quick_f32(x);
     return activation == TOKEN_GELU_TANH ? pointwise_gelu_tanh_f32(x) : x;
 }
 

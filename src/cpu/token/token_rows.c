@@ -135,6 +135,13 @@ static void swiglu_values(void *context, int64_t begin, int64_t end)
         w->h[i] = pointwise_swiglu_f32(w->a[i], w->c[i]);
 }
 
+static void geglu_values(void *context, int64_t begin, int64_t end)
+{
+    const struct swiglu_work *w = context;
+    for (int64_t i = begin; i < end; i++)
+        w->h[i] = pointwise_geglu_f32(w->a[i], w->c[i]);
+}
+
 static void swiglu_slopes(void *context, int64_t begin, int64_t end)
 {
     const struct swiglu_work *w = context;
@@ -154,6 +161,15 @@ static int reference_swiglu_forward(struct device *device, float *h, const float
     return OK;
 }
 
+static int reference_geglu_forward(struct device *device, float *h, const float *a, const float *c,
+                                   size_t count)
+{
+    (void)device;
+    struct swiglu_work work = {.h = h, .a = a, .c = c};
+    threads_for((int64_t)count, threads_grain(8), geglu_values, &work);
+    return OK;
+}
+
 static int reference_swiglu_backward(struct device *device, float *da, float *dc, const float *dh,
                                      const float *a, const float *c, size_t count)
 {
@@ -169,5 +185,6 @@ void token_install_rows(struct token_ops *ops)
     ops->gate_backward = reference_gate_backward;
     ops->rope = reference_rope;
     ops->swiglu_forward = reference_swiglu_forward;
+    ops->geglu_forward = reference_geglu_forward;
     ops->swiglu_backward = reference_swiglu_backward;
 }
