@@ -34,6 +34,13 @@ static __device__ inline float norm_scale_at(const struct token_norm &n, int sam
     return n.scale[(size_t)sample * (n.scale_stride ? n.scale_stride : n.width) + column];
 }
 
+static __device__ inline float norm_shifted(const struct token_norm &n, int sample, int column,
+                                            float value)
+{
+    if (!n.shift) return value;
+    return value + n.shift[(size_t)sample * (n.scale_stride ? n.scale_stride : n.width) + column];
+}
+
 static __device__ inline float norm_weight_at(const struct token_norm &n, int column)
 {
     return n.weight ? n.weight[column] : 1;
@@ -66,8 +73,10 @@ static __global__ void __launch_bounds__(NORM_THREADS)
     x += (size_t)row * n.width, y += (size_t)row * n.width;
     norm_measure<LANES>(n, x, lane, &s);
     for (int j = lane; j < n.width; j += LANES)
-        y[j] = token_norm_scaled_f32(token_norm_unit_f32(x[j], s.mean, s.r), norm_weight_at(n, j),
-                                     norm_scale_at(n, sample, j));
+        y[j] =
+            norm_shifted(n, sample, j,
+                         token_norm_scaled_f32(token_norm_unit_f32(x[j], s.mean, s.r),
+                                               norm_weight_at(n, j), norm_scale_at(n, sample, j)));
 }
 
 static unsigned norm_blocks(const struct token_norm *n)

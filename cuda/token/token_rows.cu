@@ -11,7 +11,8 @@ enum { ROWS_THREADS = 256 };
 static __device__ inline float gate_at(const struct token_gate &g, int sample, int column)
 {
     if (!g.gate) return 1;
-    return tanhf(g.gate[(size_t)sample * (g.gate_stride ? g.gate_stride : g.width) + column]);
+    float gate = g.gate[(size_t)sample * (g.gate_stride ? g.gate_stride : g.width) + column];
+    return g.plain ? gate : tanhf(gate);
 }
 
 /* to: y, or du where x is NULL; from: u, or dy. */
@@ -54,7 +55,8 @@ struct gate_columns {
     {
         (void)i;
         size_t stride = g.gate_stride ? g.gate_stride : g.width;
-        dgate[(size_t)sample * stride + column] += token_dgate_f32(gate_at(g, sample, column), sum);
+        if (!g.plain) sum = token_dgate_f32(gate_at(g, sample, column), sum);
+        dgate[(size_t)sample * stride + column] += sum;
     }
 };
 

@@ -283,14 +283,20 @@ static struct token_norm token_norm_case_of(const struct op_call *call)
                                .eps = 0.125f,
                                .weight = op_memory(call, "weight"),
                                .scale = op_memory(call, "scale"),
+                               .shift = op_memory(call, "shift"),
                                .scale_stride = (size_t)(c->c + ROW_GAP),
                                .rows_per_sample = c->n > 1 ? c->h : 0,
                                .chunk = c->k};
 }
 
+/* Layer norms with a shift: a weight and it, as CLIP has them, or a scale and it, as FLUX. */
 static void describe_norm_forward(struct op_case *c)
 {
     size_t count = describe_norm(c);
+    if (c->variant == 1 || c->variant == 7) {
+        op_add(c, "shift", OP_IN, OP_F32, (size_t)c->n * (size_t)(c->c + ROW_GAP));
+        snprintf(c->text + strlen(c->text), 8, ", shift");
+    }
     op_add_out(c, "y", NN_F32, count, 1e-6);
 }
 
@@ -317,14 +323,16 @@ static void truth_norm_forward(struct op_data *d)
 {
     const struct op_case *c = d->c;
     const double *x = op_values(d, "x"), *weight = op_values(d, "weight"),
-                 *scale = op_values(d, "scale");
+                 *scale = op_values(d, "scale"), *shift = op_values(d, "shift");
     double *y = op_values(d, "y");
     for (int row = 0; row < c->n * c->h; row++, x += c->c, y += c->c) {
         double mean, r;
+        int at = row / c->h * (c->c + ROW_GAP);
         truth_norm_row(c, x, &mean, &r);
         for (int j = 0; j < c->c; j++)
-            y[j] = (x[j] - mean) * r * (weight ? weight[j] : 1) *
-                   (1 + (scale ? scale[row / c->h * (c->c + ROW_GAP) + j] : 0));
+            y[j] =
+                (x[j] - mean) * r * (weight ? weight[j] : 1) * (1 + (scale ? scale[at + j] : 0)) +
+                (shift ? shift[at + j] : 0);
     }
 }
 
@@ -400,9 +408,8 @@ const struct op_kind op_norm_backward = {OP_KIND(token, norm_backward),
 
 /* ---- gates, on the shapes of norms ---- */
 
-enum { GATE_VARIANTS = 2 };
+enum { GATE_TANH, GATE_NONE, GATE_PLAIN, GATE_VARIANTS };
 
-/* variant 1: without a gate. */
 static size_t describe_gate(struct op_case *c)
 {
     const int *s = norms[c->index / GATE_VARIANTS];
@@ -412,9 +419,12 @@ static size_t describe_gate(struct op_case *c)
     size_t count = (size_t)c->n * (size_t)c->h * (size_t)c->c;
     c->bytes = 12 * (double)count;
     op_add(c, "u", OP_IN, OP_F32, count);
-    if (!c->variant) op_add(c, "gate", OP_IN, OP_F32, (size_t)c->n * (size_t)(c->c + ROW_GAP));
+    if (c->variant != GATE_NONE)
+        op_add(c, "gate", OP_IN, OP_F32, (size_t)c->n * (size_t)(c->c + ROW_GAP));
     snprintf(c->text, sizeof c->text, "%dx%d rows of %d%s", c->n, c->h, c->c,
-             c->variant ? ", none" : "");
+             c->variant == GATE_NONE    ? ", none"
+             : c->variant == GATE_PLAIN ? ", plain"
+                                        : "");
     return count;
 }
 
@@ -424,6 +434,7 @@ static struct token_gate gate_of(const struct op_call *call)
     return (struct token_gate){.rows = c->n * c->h,
                                .width = c->c,
                                .gate = op_memory(call, "gate"),
+                               .plain = c->variant == GATE_PLAIN,
                                .gate_stride = (size_t)(c->c + ROW_GAP),
                                .rows_per_sample = c->n > 1 ? c->h : 0,
                                .chunk = c->k};
@@ -449,7 +460,9 @@ static double truth_gate(const struct op_data *d, size_t i)
     const struct op_case *c = d->c;
     const double *gate = op_values(d, "gate");
     size_t width = (size_t)c->c, sample = i / width / (size_t)c->h;
-    return gate ? tanh(gate[sample * (width + ROW_GAP) + i % width]) : 1;
+    if (!gate) return 1;
+    double value = gate[sample * (width + ROW_GAP) + i % width];
+    return c->variant == GATE_PLAIN ? value : tanh(value);
 }
 
 static void truth_gate_forward(struct op_data *d)
@@ -465,7 +478,8 @@ static void describe_gate_backward(struct op_case *c)
     size_t count = describe_gate(c);
     op_add(c, "dy", OP_IN, OP_F32, count);
     op_add_out(c, "du", NN_F32, count, 1e-6);
-    if (!c->variant) op_add_sum(c, "dgate", (size_t)c->n * (size_t)(c->c + ROW_GAP), 2e-6);
+    if (c->variant != GATE_NONE)
+        op_add_sum(c, "dgate", (size_t)c->n * (size_t)(c->c + ROW_GAP), 2e-6);
 }
 
 static int run_gate_backward(const struct op_call *call)
@@ -485,7 +499,8 @@ static void truth_gate_backward(struct op_data *d)
         double t = truth_gate(d, i);
         size_t sample = i / width / (size_t)d->c->h;
         du[i] = t * dy[i];
-        if (dgate) dgate[sample * (width + ROW_GAP) + i % width] += (1 - t * t) * dy[i] * u[i];
+        double slope = d->c->variant == GATE_PLAIN ? 1 : 1 - t * t;
+        if (dgate) dgate[sample * (width + ROW_GAP) + i % width] += slope * dy[i] * u[i];
     }
 }
 

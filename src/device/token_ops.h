@@ -53,7 +53,7 @@ struct token_epilogue {
     bool add; /* to what stands in y, instead of overwriting it */
 };
 
-/* y = n(x) weight (1 + scale of the row's sample), where
+/* y = n(x) weight (1 + scale of the row's sample) + shift of it, where
  * RMS:   n = x r, r = (mean of x^2 + eps)^-1/2
  * LAYER: n = (x - mean) r, r = (variance + eps)^-1/2 */
 enum token_norm_kind { TOKEN_RMS, TOKEN_LAYER };
@@ -63,7 +63,8 @@ struct token_norm {
     float eps;
     const float *weight; /* [width]; NULL: ones */
     const float *scale;  /* [samples][width], scale_stride apart; NULL: zeros */
-    size_t scale_stride; /* floats from sample to sample of scale and dscale; 0: width */
+    const float *shift;  /* likewise, of forward alone; of one sample it is a bias. NULL: zeros */
+    size_t scale_stride; /* floats from sample to sample of scale, shift, dscale; 0: width */
     int rows_per_sample; /* 0: all rows are one sample's; else divides rows */
     int chunk;           /* of backward */
 };
@@ -79,10 +80,11 @@ struct token_norm_grads {
     void *workspace; /* norm_workspace */
 };
 
-/* y = x + tanh(gate of the row's sample) u. */
+/* y = x + t u, where t is the tanh of the gate of the row's sample; plain: the gate itself. */
 struct token_gate {
     int rows, width;
-    const float *gate;   /* [samples][width], gate_stride apart; NULL: y = x + u */
+    const float *gate; /* [samples][width], gate_stride apart; NULL: y = x + u */
+    bool plain;
     size_t gate_stride;  /* floats from sample to sample of gate and dgate; 0: width */
     int rows_per_sample; /* 0: all rows are one sample's; else divides rows */
     int chunk;           /* of backward */
@@ -163,7 +165,7 @@ struct token_ops {
     int (*norm_backward)(struct device *device, const struct token_norm *norm,
                          const struct token_norm_grads *grads);
 
-    /* y may be x. backward: du = tanh(gate) dy; dgate += (1 - tanh^2) sum of dy u, unless it is
+    /* y may be x. backward: du = t dy; dgate += (1 - t^2; plain: 1) sum of dy u, unless it is
      * NULL; the gradient of x is dy. du overlaps neither dy nor u. */
     int (*gate_forward)(struct device *device, const struct token_gate *gate, float *y,
                         const float *x, const float *u);

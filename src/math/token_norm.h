@@ -2,7 +2,7 @@
  * A template over REAL: see math/real.h.
  *
  *   n = (x - mean) r, r = (mean of (x - mean)^2 + eps)^-1/2     (RMS: mean = 0)
- *   y = n weight (1 + scale)
+ *   y = n weight (1 + scale) + shift
  * With g = dy weight (1 + scale): dx = r (g - mean of g - n mean of (g n)), without the middle term
  * for RMS; dweight = sum dy n (1 + scale), dscale = sum dy n weight. */
 #ifndef IMGTRAIN_MATH_TOKEN_NORM_H
@@ -31,7 +31,8 @@ HOST_DEVICE static inline REAL FORMULA(token_norm_dx)(REAL g, REAL n, REAL r, RE
     return r * (g - mean_g - n * mean_gn);
 }
 
-/* y = x + t u, t the gate's tanh; du = t dy, dgate = (1 - t^2) sum of dy u. */
+/* y = x + t u, t the gate's tanh; du = t dy, dgate = (1 - t^2) sum of dy u. A plain gate is t
+ * itself, and dgate the sum. */
 HOST_DEVICE static inline REAL FORMULA(token_gated)(REAL x, REAL t, REAL u)
 {
     return REAL_FMA(t, u, x);

@@ -31,11 +31,17 @@ INLINE vf row_there(vf v, size_t left)
 
 /* ---- norms ---- */
 
+/* What belongs to the row's sample, of scales or shifts. */
+static const float *row_of_sample(const struct token_norm *n, const float *of, size_t row)
+{
+    if (!of) return NULL;
+    size_t sample = row / (size_t)token_sample_rows(n->rows_per_sample, n->rows);
+    return of + sample * token_stride(n->scale_stride, n->width);
+}
+
 static const float *row_scale(const struct token_norm *n, size_t row)
 {
-    if (!n->scale) return NULL;
-    size_t sample = row / (size_t)token_sample_rows(n->rows_per_sample, n->rows);
-    return n->scale + sample * token_stride(n->scale_stride, n->width);
+    return row_of_sample(n, n->scale, row);
 }
 
 INLINE void row_measure(const struct token_norm *n, const float *x, float *mean, float *r)
@@ -66,11 +72,14 @@ static void ISA_NAME(norm_forward)(const struct token_norm *n, float *y, const f
     size_t width = (size_t)n->width;
     for (size_t row = from; row < to; row++) {
         const float *in = x + row * width, *scale = row_scale(n, row);
+        const float *shift = row_of_sample(n, n->shift, row);
         float *out = y + row * width, mean, r;
         row_measure(n, in, &mean, &r);
         for (size_t j = 0; j < width; j += VF) {
             vf unit = token_norm_unit_vf(row_load(in + j, width - j), vf_set(mean), vf_set(r));
-            row_store(out + j, row_scaled(n, scale, unit, j), width - j);
+            vf value = row_scaled(n, scale, unit, j);
+            if (shift) value += row_load(shift + j, width - j);
+            row_store(out + j, value, width - j);
         }
     }
 }

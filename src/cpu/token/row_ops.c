@@ -116,10 +116,11 @@ static size_t row_gate_at(const struct token_gate *g, int64_t sample)
     return (size_t)sample * token_stride(g->gate_stride, g->width);
 }
 
-static void row_tanh(const struct token_gate *g, int64_t sample, int first, int count, float *t)
+static void row_factors(const struct token_gate *g, int64_t sample, int first, int count, float *t)
 {
+    const float *gate = g->gate ? g->gate + row_gate_at(g, sample) + first : NULL;
     for (int j = 0; j < count; j++)
-        t[j] = g->gate ? tanhf(g->gate[row_gate_at(g, sample) + (size_t)(first + j)]) : 1;
+        t[j] = !gate ? 1 : g->plain ? gate[j] : tanhf(gate[j]);
 }
 
 static void row_gates(void *context, int64_t begin, int64_t end)
@@ -132,7 +133,7 @@ static void row_gates(void *context, int64_t begin, int64_t end)
         for (int first = 0; first < width; first += ROW_STRIP) {
             float t[ROW_STRIP];
             int count = width - first < ROW_STRIP ? width - first : ROW_STRIP;
-            row_tanh(w->g, sample, first, count, t);
+            row_factors(w->g, sample, first, count, t);
             w->kernels->gate(w->to, w->x, t, w->u, (size_t)width, (size_t)row, (size_t)next,
                              (size_t)first, (size_t)count);
         }
@@ -157,9 +158,9 @@ static void row_gate_chunk(const void *work, int from, int to, int first, int co
     float *dgate = w->dgate + row_gate_at(w->g, sample) + first;
     w->kernels->product_sums(w->dy, w->u, (size_t)w->g->width, (size_t)from, (size_t)to,
                              (size_t)first, (size_t)count, sums);
-    row_tanh(w->g, sample, first, count, t);
+    row_factors(w->g, sample, first, count, t);
     for (int j = 0; j < count; j++)
-        dgate[j] += token_dgate_f32(t[j], sums[j]);
+        dgate[j] += w->g->plain ? sums[j] : token_dgate_f32(t[j], sums[j]);
 }
 
 static int cpu_gate_backward(struct device *device, const struct token_gate *g, float *du,

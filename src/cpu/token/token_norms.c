@@ -16,11 +16,17 @@ struct norm_work {
     struct token_norm_row *stats; /* [rows] */
 };
 
+/* What belongs to the row's sample, of scales or shifts. */
+static const float *norm_of_sample(const struct token_norm *n, const float *of, int64_t row)
+{
+    if (!of) return NULL;
+    int64_t sample = row / token_sample_rows(n->rows_per_sample, n->rows);
+    return of + (size_t)sample * token_stride(n->scale_stride, n->width);
+}
+
 static const float *norm_scale(const struct token_norm *n, int64_t row)
 {
-    if (!n->scale) return NULL;
-    int64_t sample = row / token_sample_rows(n->rows_per_sample, n->rows);
-    return n->scale + (size_t)sample * token_stride(n->scale_stride, n->width);
+    return norm_of_sample(n, n->scale, row);
 }
 
 static void norm_measure(const struct token_norm *n, const float *x, struct token_norm_row *row)
@@ -43,12 +49,14 @@ static void norm_rows_forward(void *context, int64_t begin, int64_t end)
     const struct token_norm *n = w->n;
     for (int64_t row = begin; row < end; row++) {
         const float *x = w->x + (size_t)row * (size_t)n->width, *scale = norm_scale(n, row);
+        const float *shift = norm_of_sample(n, n->shift, row);
         float *y = w->y + (size_t)row * (size_t)n->width;
         struct token_norm_row s;
         norm_measure(n, x, &s);
         for (int j = 0; j < n->width; j++) {
             float unit = token_norm_unit_f32(x[j], s.mean, s.r);
             y[j] = token_norm_scaled_f32(unit, n->weight ? n->weight[j] : 1, scale ? scale[j] : 0);
+            if (shift) y[j] += shift[j];
         }
     }
 }

@@ -19,11 +19,12 @@ struct gate_work {
     float *dgate;
 };
 
-static void gate_tanh(const struct token_gate *g, int64_t sample, int first, int count, float *t)
+static void gate_factors(const struct token_gate *g, int64_t sample, int first, int count, float *t)
 {
     size_t at = (size_t)sample * token_stride(g->gate_stride, g->width) + (size_t)first;
+    const float *gate = g->gate ? g->gate + at : NULL;
     for (int j = 0; j < count; j++)
-        t[j] = g->gate ? tanhf(g->gate[at + (size_t)j]) : 1;
+        t[j] = !gate ? 1 : g->plain ? gate[j] : tanhf(gate[j]);
 }
 
 static void gate_rows_forward(void *context, int64_t begin, int64_t end)
@@ -36,7 +37,7 @@ static void gate_rows_forward(void *context, int64_t begin, int64_t end)
         for (int first = 0; first < width; first += GATE_STRIP) {
             float t[GATE_STRIP];
             int count = width - first < GATE_STRIP ? width - first : GATE_STRIP;
-            gate_tanh(w->g, sample, first, count, t);
+            gate_factors(w->g, sample, first, count, t);
             for (int64_t r = row; r < next; r++) {
                 size_t at = (size_t)r * (size_t)width + (size_t)first;
                 for (int j = 0; j < count; j++)
@@ -60,10 +61,10 @@ static void gate_chunk_sums(const void *work, int from, int to, int first, int c
         for (int j = 0; j < count; j++)
             sum[j] += w->dy[at + (size_t)j] * w->u[at + (size_t)j];
     }
-    gate_tanh(w->g, sample, first, count, t);
+    gate_factors(w->g, sample, first, count, t);
     float *dgate = w->dgate + (size_t)sample * token_stride(w->g->gate_stride, w->g->width) + first;
     for (int j = 0; j < count; j++)
-        dgate[j] += token_dgate_f32(t[j], sum[j]);
+        dgate[j] += w->g->plain ? sum[j] : token_dgate_f32(t[j], sum[j]);
 }
 
 static int reference_gate_forward(struct device *device, const struct token_gate *g, float *y,
