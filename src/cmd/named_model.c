@@ -32,7 +32,7 @@ static int text_rows_of(const struct model_folder *folder)
     int most = folder->network.text_most;
     if (tokenizer_has_labels(folder->text)) return 1;
     if (most > TEXT_MOST_ROWS) most = TEXT_MOST_ROWS;
-    if (folder->encoder.layers > 0 && folder->encoder.config.positions < most)
+    if (folder->reader.network && folder->encoder.config.positions < most)
         most = folder->encoder.config.positions;
     return most;
 }
@@ -87,7 +87,7 @@ struct named_model_text named_model_others(const struct named_model *model)
     struct named_model_text text = {""};
     const struct model_folder *folder = model->folder;
     size_t vae = count_numbers(folder->vae.weights, folder->vae.tensor_count);
-    size_t encoder = folder->encoder.parameter_total;
+    size_t encoder = folder->encoder.list.parameter_total;
     if (vae > 0) snprintf(text.text, sizeof text.text, ", %zu of its VAE", vae);
     size_t used = strlen(text.text);
     if (encoder > 0)

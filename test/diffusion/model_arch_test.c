@@ -25,7 +25,7 @@ START_TEST(z_image_has_its_size)
     ck_assert_uint_eq(decoder, 49545475);
     ck_assert_int_eq(model_scale(&arch.folder), 8);
     bytes = 0; /* 35 of the text encoder's 36 layers; its embedding stays in the file */
-    for (int t = 0; t < arch.folder.encoder.tensor_count; t++)
+    for (int t = 0; t < arch.folder.encoder.list.tensor_count; t++)
         bytes += arch.folder.text_weights[t]->bytes;
     ck_assert_uint_eq(bytes, (size_t)2 * 35 * 100930816);
     ck_assert_uint_eq(arch.folder.table->bytes, (size_t)2 * 151936 * 2560);

@@ -20,18 +20,15 @@ START_TEST(features_of_transformers)
     const struct qwen3_config config = _i == 3 ? qwen3_odd() : qwen3_small();
     const int64_t shape[2] = {cases[_i].length, config.hidden};
     static float got[MOST], right[MOST];
-    struct qwen3_held held;
     struct device *device;
     struct store_file *golden;
     MUST(device_open(&device, "cpu", 1));
-    qwen3_hold(&held, &config, device, TOKEN_F32, false);
-    qwen3_features(&held, 1, &cases[_i].length, got);
+    qwen3_features_of(&config, device, TOKEN_F32, 1, &cases[_i].length, got);
     MUST(store_open(&golden, "test/golden/zimage_text.safetensors"));
     MUST(store_read_f32(golden, cases[_i].name, 2, shape, right));
     double error = relative_error(got, right, (size_t)(cases[_i].length * config.hidden));
     ck_assert_msg(error <= 1e-5, "%s: %g off", cases[_i].name, error);
     store_close(golden);
-    qwen3_release_held(&held);
     device_close(device);
 }
 END_TEST
@@ -44,21 +41,25 @@ START_TEST(bits_depend_on_the_prompt_alone)
     const struct qwen3_config config = qwen3_small();
     const enum token_type type = (enum token_type)_i;
     const size_t width = (size_t)config.hidden, bytes = width * sizeof(float);
-    struct qwen3_held held;
+    struct qwen3_model model;
+    struct text_held held;
     struct device *device;
+    MUST(qwen3_model_create(&model, &config));
+    const struct text_encoder encoder = qwen3_encoder(&model);
     for (int threads = 1; threads <= 3; threads++) {
         MUST(device_open(&device, "cpu", threads));
-        qwen3_hold(&held, &config, device, type, threads == 1);
+        text_hold(&held, &encoder, device, type, threads == 1);
         if (threads == 1) {
             qwen3_features(&held, 1, &both[0], first);
             qwen3_features(&held, 1, &both[1], first + 33 * width);
         }
         qwen3_features(&held, 2, both, other);
         ck_assert_mem_eq(first, other, 44 * bytes);
-        qwen3_release_held(&held);
+        text_release_held(&held);
         ck_assert_uint_eq(device->used_bytes, 0);
         device_close(device);
     }
+    qwen3_model_free(&model);
 }
 END_TEST
 
@@ -66,16 +67,17 @@ START_TEST(a_prompt_has_a_position_for_each_token)
 {
     struct qwen3_config config = qwen3_small();
     struct qwen3_model model;
-    struct qwen3 qwen;
+    struct text_pass pass;
     struct device *device;
     struct plan *plan = plan_create();
     config.positions = 8;
-    const struct qwen3_size size = {.prompts = 1, .lengths = {9}};
+    const struct text_size size = {.prompts = 1, .lengths = {9}};
     MUST(device_open(&device, "cpu", 1));
     MUST(qwen3_model_create(&model, &config));
-    ck_assert_int_eq(qwen3_memory(&qwen, &model, &size, device, plan), ERR_USAGE);
+    const struct text_encoder encoder = qwen3_encoder(&model);
+    ck_assert_int_eq(text_pass_memory(&pass, &encoder, &size, device, plan), ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(error_message(), "1 to 8"));
-    ck_assert_double_eq(qwen3_macs(&model, &size),
+    ck_assert_double_eq(text_macs(&encoder, &size),
                         9 * 2 * (2 * 64 * 32 + 2 * 32 * 32 + 3 * 64 * 32) + 2 * 45 * 2 * 64.0);
     plan_free(plan);
     qwen3_model_free(&model);
@@ -111,7 +113,7 @@ START_TEST(configs_old_and_new)
                             "\"default\"}, \"layer_types\": [\"full_attention\"]"));
     ck_assert_double_eq(config.rope_theta, 1e6);
     MUST(qwen3_model_create(&model, &config)); /* as its own program counts them */
-    ck_assert_uint_eq(model.parameter_total, (size_t)35 * 100930816);
+    ck_assert_uint_eq(model.list.parameter_total, (size_t)35 * 100930816);
     ck_assert(qwen3_has_tensor(&model, "layers.35.mlp.up_proj.weight"));
     ck_assert(!qwen3_has_tensor(&model, "layers.36.mlp.up_proj.weight"));
     qwen3_model_free(&model);

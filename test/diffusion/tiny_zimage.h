@@ -56,10 +56,10 @@ static inline void zimage_restore(const char *path, const char *stem, const char
             size_t numbers = tensor->bytes / sizeof(float);
             float *rounded = formula_floats(numbers + 1);
             memcpy(rounded, tensor->data, tensor->bytes);
-            held[t] = qwen3_stored(rounded, numbers,
-                                   files->type == TENSOR_BF16  ? TOKEN_BF16
-                                   : files->type == TENSOR_F16 ? TOKEN_F16
-                                                               : TOKEN_F32);
+            held[t] = text_stored(rounded, numbers,
+                                  files->type == TENSOR_BF16  ? TOKEN_BF16
+                                  : files->type == TENSOR_F16 ? TOKEN_F16
+                                                              : TOKEN_F32);
             if (files->widened) memcpy(held[t], rounded, tensor->bytes);
             free(rounded);
             char full[160];
@@ -105,19 +105,21 @@ static inline void zimage_write_encoder(const char *path, const struct zimage_fi
     int count = 0;
     more.layers++; /* the last layer's tensors are listed too */
     MUST(qwen3_model_create(&model, &more));
-    ck_assert_int_lt(model.tensor_count, 60);
-    for (int t = 0; t < model.tensor_count + 3; t++) {
+    ck_assert_int_lt(model.list.tensor_count, 60);
+    for (int t = 0; t < model.list.tensor_count + 3; t++) {
         static const char *const others[] = {"embed_tokens.weight", "lm_head.weight",
                                              "norm.weight"};
-        int other = t - model.tensor_count, dims = other < 0 ? model.tensors[t].dims : 1;
-        const int64_t *shape = other < 0 ? model.tensors[t].shape : other == 2 ? table + 1 : table;
-        const char *name = other < 0 ? model.tensors[t].name : others[other];
+        int other = t - model.list.tensor_count, dims = other < 0 ? model.list.tensors[t].dims : 1;
+        const int64_t *shape = other < 0    ? model.list.tensors[t].shape
+                               : other == 2 ? table + 1
+                                            : table;
+        const char *name = other < 0 ? model.list.tensors[t].name : others[other];
         if (other == 1 && !files->prefixed) continue;
         if (other == 0 || other == 1) dims = 2;
         size_t numbers = (size_t)shape[0] * (dims == 2 ? (size_t)shape[1] : 1);
         held[count] = formula_floats(numbers);
         for (size_t i = 0; i < numbers; i++)
-            held[count][i] = qwen3_formula(name, shape, dims, i);
+            held[count][i] = text_formula(name, shape, dims, i);
         MUST(store_add(writer, name, TENSOR_F32, dims, shape, held[count++]));
     }
     char *to = string_format("%s/model.safetensors", path);

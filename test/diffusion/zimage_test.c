@@ -57,7 +57,7 @@ static struct pipeline_request zimage_request(int length)
                                  .strength = 0.6,
                                  .noise = NOISE_TORCH,
                                  .at_once = 1};
-    qwen3_prompt(length, r.rows);
+    text_prompt(length, r.rows);
     return r;
 }
 
@@ -211,7 +211,7 @@ START_TEST(modes_of_diffusers)
     request = zimage_request(33); /* with captions of other lengths */
     request.guidance = 1.5;
     request.steps = 3;
-    qwen3_prompt(PROMPT, request.without);
+    text_prompt(PROMPT, request.without);
     request.without_count = PROMPT;
     MUST(make(&request, 1, &anyhow, &made));
     near_state("modes", "guided", made.states[3]);
@@ -362,7 +362,7 @@ START_TEST(stopped_between_layers)
     MUST(device_open(&device, "cpu", 1));
     MUST(pipeline_open(&pipeline, &model, device, &anyhow, PIPELINE_AS_STORED));
     MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
-    for (int looks = 0; looks < model.encoder.layers; looks++) {
+    for (int looks = 0; looks < model.reader.list->block_count; looks++) {
         stop_looks = looks;
         ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, &image, &watch), ERR_STOPPED);
         ck_assert_str_eq(placement_report_at(pipeline_placement(pipeline), looks)->stage, "text");

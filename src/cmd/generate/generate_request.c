@@ -310,7 +310,7 @@ static int resolve_tiling(struct generate_job *job, const struct generate_option
 static int resolve_text_cache(struct generate_job *job, const struct generate_options *o)
 {
     bool is_none = o->text_cache && strcmp(o->text_cache, "none") == 0;
-    if (is_none || job->model.encoder.layers == 0) return OK;
+    if (is_none || !job->model.reader.network) return OK;
     job->text_cache =
         o->text_cache ? string_format("%s", o->text_cache) : dataset_cache_folder(job->model.path);
     job->request.text_cache = job->text_cache;
@@ -434,7 +434,7 @@ static bool environment_is_testing(void)
 static void say_what_has_no_effect(const struct generate_job *job, const struct generate_options *o)
 {
     if (!o->mask) options_without_effect("invert-mask composite no-composite", "without --mask");
-    if (o->text_cache && job->model.encoder.layers == 0)
+    if (o->text_cache && !job->model.reader.network)
         log_warning("--text-cache has no effect: this model has no text encoder");
     if (o->mask && (o->no_composite || o->wants_composite) && !job->model.has_vae)
         log_warning(

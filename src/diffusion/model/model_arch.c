@@ -210,10 +210,11 @@ static void arch_list_all(struct model_arch *arch, enum tensor_type type)
         arch->folder.vae.encoder_tensors += kl_is_of_encoder(p->name);
         arch_list_tensor(arch, p->name, type, p->dims, p->shape, p->count);
     }
-    for (int t = 0; t < text->tensor_count; t++)
-        arch_list_tensor(arch, text->tensors[t].name, type, text->tensors[t].dims,
-                         text->tensors[t].shape, text->tensors[t].count);
-    if (text->layers > 0)
+    for (int t = 0; t < text->list.tensor_count; t++) {
+        const struct block_tensor *tensor = &text->list.tensors[t];
+        arch_list_tensor(arch, tensor->name, type, tensor->dims, tensor->shape, tensor->count);
+    }
+    if (arch->folder.reader.network)
         arch_list_tensor(arch, arch_table_name, type, 2, table,
                          (size_t)table[0] * (size_t)table[1]);
 }
@@ -227,8 +228,8 @@ static void arch_share_out(struct model_arch *arch)
         int count;
     } parts[] = {{folder->weights, model_tensors(folder)->tensor_count},
                  {folder->vae.weights, arch->vae.parameter_count},
-                 {folder->text_weights, folder->encoder.tensor_count},
-                 {&folder->table, folder->encoder.layers > 0}};
+                 {folder->text_weights, folder->encoder.list.tensor_count},
+                 {&folder->table, folder->reader.network != NULL}};
     int at = 0;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
         for (int t = 0; t < parts[p].count; t++)
@@ -241,7 +242,7 @@ static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *byt
     struct model_folder *folder = &arch->folder;
     size_t own = (size_t)model_tensors(folder)->tensor_count,
            vae = (size_t)arch->vae.parameter_count;
-    size_t text = (size_t)folder->encoder.tensor_count;
+    size_t text = (size_t)folder->encoder.list.tensor_count;
     arch->tensors = calloc(own + vae + text + 1, sizeof *arch->tensors);
     folder->weights = calloc(own, sizeof *folder->weights);
     folder->vae.weights = calloc(vae + 1, sizeof *folder->vae.weights);
@@ -273,7 +274,7 @@ static int arch_make_table(struct model_arch *arch)
 {
     size_t width = (size_t)arch->folder.network.text_dim;
     TRY(tokenizer_of_labels(&arch->folder.text, 1, NULL));
-    if (arch->folder.encoder.layers > 0) return OK; /* it has been listed */
+    if (arch->folder.reader.network) return OK; /* it has been listed */
     size_t count = (size_t)tokenizer_rows(arch->folder.text) * width;
     arch->rows = malloc(count * sizeof *arch->rows);
     if (!arch->rows) return fail(ERR_SYSTEM, "out of memory");
@@ -304,7 +305,10 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     TRY(s3dit_model_create(&arch->folder.dit, &known->config));
     denoiser_describe_s3dit(&arch->folder);
     if (known->vae.levels > 0) TRY(arch_build_vae(arch, known));
-    if (known->text.layers > 0) TRY(qwen3_model_create(&arch->folder.encoder, &known->text));
+    if (known->text.layers > 0) {
+        TRY(qwen3_model_create(&arch->folder.encoder, &known->text));
+        arch->folder.reader = qwen3_encoder(&arch->folder.encoder);
+    }
     TRY(arch_list(arch, known->type, &bytes));
     TRY(arch_make_table(arch));
     return with_weights ? arch_draw_all(arch, bytes) : OK;

@@ -13,7 +13,7 @@
 #include "diffusion/model/denoiser.h"
 #include "diffusion/sigmas.h"
 #include "diffusion/text/tokenizer.h"
-#include "diffusion/text_encoder/qwen3_model.h"
+#include "diffusion/text_encoder/qwen3.h"
 #include "diffusion/vae/kl_folder.h"
 #include "store/shards.h"
 
@@ -32,8 +32,9 @@ struct model_folder {
     struct s3dit_model dit; /* where it is one */
     struct store_shards *denoiser, *text_encoder;
     const struct store_tensor **weights; /* of model_tensors, in that order */
-    struct qwen3_model encoder; /* layers 0: what the denoiser reads is rows of the table */
-    const struct store_tensor **text_weights; /* [encoder.tensor_count]: of its list */
+    struct qwen3_model encoder;
+    struct text_encoder reader; /* of prompts; network NULL: the denoiser reads rows of the table */
+    const struct store_tensor **text_weights; /* of the reader's list */
     const struct store_tensor *table;         /* the embedding: [rows of text][network.text_dim] */
     struct tokenizer *text;
     struct kl_folder vae; /* with has_vae */

@@ -65,14 +65,14 @@ static void text_warn_unused(const struct model_folder *model)
 
 static int text_find_layers(struct model_folder *model)
 {
-    const struct qwen3_model *encoder = &model->encoder;
+    const struct block_list *list = model->reader.list;
     const struct model_blocks blocks[] = {
-        {"layers.", "num_hidden_layers", encoder->config.layers},
-        {"model.layers.", "num_hidden_layers", encoder->config.layers}};
-    model->text_weights = calloc((size_t)encoder->tensor_count, sizeof *model->text_weights);
+        {"layers.", "num_hidden_layers", model->encoder.config.layers},
+        {"model.layers.", "num_hidden_layers", model->encoder.config.layers}};
+    model->text_weights = calloc((size_t)list->tensor_count, sizeof *model->text_weights);
     if (!model->text_weights) return fail(ERR_SYSTEM, "out of memory");
-    for (int t = 0; t < encoder->tensor_count; t++) {
-        const struct qwen3_tensor *tensor = &encoder->tensors[t];
+    for (int t = 0; t < list->tensor_count; t++) {
+        const struct block_tensor *tensor = &list->tensors[t];
         TRY(text_expect(model, tensor->name, tensor->dims, tensor->shape, &model->text_weights[t]));
     }
     TRY(model_check_blocks(model->text_encoder, blocks, 2));
@@ -84,7 +84,7 @@ static int text_find_tensors(struct model_folder *model)
 {
     const int64_t table[2] = {model->encoder.config.vocabulary, model->network.text_dim};
     TRY(text_expect(model, "embed_tokens.weight", 2, table, &model->table));
-    if (model->encoder.layers > 0) TRY(text_find_layers(model));
+    if (model->reader.network) TRY(text_find_layers(model));
     return store_shards_check_small(model->text_encoder);
 }
 
@@ -106,7 +106,7 @@ static int text_open_tokenizer(struct model_folder *model)
 {
     char *path = path_join(model->path, "tokenizer");
     int code = path ? tokenizer_open(&model->text, path) : ERR_SYSTEM;
-    if (code == OK && model->encoder.layers == 0 && tokenizer_none(model->text) < 0)
+    if (code == OK && !model->reader.network && tokenizer_none(model->text) < 0)
         code = fail(ERR_DATA, "%s: no token says nothing: <|endoftext|> is missing", path);
     free(path);
     return code;
@@ -123,6 +123,7 @@ int model_read_text(struct model_folder *model)
     TRY_CLEANUP(model_read_config(model, path, &object));
     TRY_CLEANUP(qwen3_read_config(&config, object, path));
     TRY_CLEANUP(qwen3_model_create(&model->encoder, &config));
+    if (model->encoder.list.block_count > 0) model->reader = qwen3_encoder(&model->encoder);
     model->text_checksum = hash_bytes(0, &config, sizeof config);
     TRY_CLEANUP(text_open_tokenizer(model));
     TRY_CLEANUP(text_check(model, path));

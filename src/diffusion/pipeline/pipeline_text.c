@@ -13,7 +13,7 @@
 
 static bool has_text_encoder(const struct pipeline *p)
 {
-    return p->model->encoder.layers > 0;
+    return p->model->reader.network != NULL;
 }
 
 static size_t prompt_floats(const struct pipeline *p, const struct pipeline_prompt *prompt)
@@ -26,13 +26,13 @@ static size_t prompt_floats(const struct pipeline *p, const struct pipeline_prom
 int pipeline_open_text(struct pipeline *p)
 {
     const struct model_folder *model = p->model;
-    const struct placed_text_setup setup = {.model = &model->encoder,
-                                            .weights = model->text_weights,
-                                            .half = p->weights == PIPELINE_BF16,
-                                            .key = model->path,
-                                            .shards = model->text_encoder};
+    const struct placed_setup setup = {.name = "text_encoder",
+                                       .weights = model->text_weights,
+                                       .half = p->weights == PIPELINE_BF16,
+                                       .key = model->path,
+                                       .shards = model->text_encoder};
     if (!has_text_encoder(p)) return OK;
-    return placed_text_open(&p->text_encoder, p->placement, p->device, &setup);
+    return placed_text_open(&p->text_encoder, p->placement, p->device, &model->reader, &setup);
 }
 
 static void prompt_forget(struct pipeline_prompt *prompt)
@@ -89,7 +89,7 @@ static int text_check_finite(const struct pipeline *p, const float *features, si
 {
     const struct model_folder *model = p->model;
     if (pipeline_is_finite(features, count)) return OK;
-    int t = pipeline_broken_tensor(model->text_weights, model->encoder.tensor_count);
+    int t = pipeline_broken_tensor(model->text_weights, model->reader.list->tensor_count);
     if (t >= 0) return pipeline_fail_nonfinite(p, "text", model->text_weights[t]->name);
     bool is_table = pipeline_broken_tensor(&model->table, 1) == 0;
     return pipeline_fail_nonfinite(p, "text", is_table ? model->table->name : NULL);
@@ -147,13 +147,13 @@ int pipeline_prepare_text(struct pipeline *p)
 
 void pipeline_add_text_stage(struct pipeline *p)
 {
-    struct qwen3_size size = {.prompts = 0};
+    struct text_size size = {.prompts = 0};
     if (!has_text_encoder(p)) return;
     for (int i = 0; i < PIPELINE_PROMPTS; i++)
         if (p->prompts[i].count > 0 && !p->prompts[i].features)
             size.lengths[size.prompts++] = p->prompts[i].count;
     if (size.prompts > 0)
-        *pipeline_add_stage(p, &p->text_stage) = placed_text_stage(&p->text_encoder, &size);
+        *pipeline_add_stage(p, &p->text_stage) = placed_text_stage(&p->text_encoder, "text", &size);
 }
 
 /* ---- at work ---- */
@@ -162,7 +162,7 @@ static int text_encode_rows(struct pipeline *p, float *rows, size_t floats,
                             const struct pipeline_watch *watch)
 {
     TRY(placement_begin(p->placement, &p->stages[p->text_stage]));
-    int code = placed_text_run(&p->text_encoder, rows, watch->stop_requested);
+    int code = placed_text_run(&p->text_encoder, NULL, rows, watch->stop_requested);
     TRY(pipeline_end_stage(p, code));
     return text_check_finite(p, rows, floats);
 }

@@ -5,7 +5,6 @@
 #include "store/json_file.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_HIDDEN = 1 << 16, MOST_MLP = 1 << 18, MOST_LAYERS = 1000, MOST_WORDS = 1 << 24 };
@@ -101,61 +100,43 @@ int qwen3_read_config(struct qwen3_config *c, const cJSON *config, const char *p
 
 /* ---- tensors ---- */
 
-/* Lengths by a letter: h hidden, f mlp, q all heads of queries, k of keys, d one head. */
-static const struct {
-    const char *name;
-    char rows, columns; /* columns ' ': a vector */
-} qwen3_rows[QWEN3_SLOTS] = {
-    [QWEN3_NORM_ATTENTION] = {"input_layernorm", 'h', ' '},
-    [QWEN3_Q] = {"self_attn.q_proj", 'q', 'h'},
-    [QWEN3_K] = {"self_attn.k_proj", 'k', 'h'},
-    [QWEN3_V] = {"self_attn.v_proj", 'k', 'h'},
-    [QWEN3_OUT] = {"self_attn.o_proj", 'h', 'q'},
-    [QWEN3_NORM_Q] = {"self_attn.q_norm", 'd', ' '},
-    [QWEN3_NORM_K] = {"self_attn.k_norm", 'd', ' '},
-    [QWEN3_NORM_FEED] = {"post_attention_layernorm", 'h', ' '},
-    [QWEN3_GATE] = {"mlp.gate_proj", 'f', 'h'},
-    [QWEN3_UP] = {"mlp.up_proj", 'f', 'h'},
-    [QWEN3_DOWN] = {"mlp.down_proj", 'h', 'f'},
+static const struct text_row qwen3_rows[QWEN3_SLOTS] = {
+    [QWEN3_NORM_ATTENTION] = {"input_layernorm.weight", 'h', ' '},
+    [QWEN3_Q] = {"self_attn.q_proj.weight", 'q', 'h'},
+    [QWEN3_K] = {"self_attn.k_proj.weight", 'k', 'h'},
+    [QWEN3_V] = {"self_attn.v_proj.weight", 'k', 'h'},
+    [QWEN3_OUT] = {"self_attn.o_proj.weight", 'h', 'q'},
+    [QWEN3_NORM_Q] = {"self_attn.q_norm.weight", 'd', ' '},
+    [QWEN3_NORM_K] = {"self_attn.k_norm.weight", 'd', ' '},
+    [QWEN3_NORM_FEED] = {"post_attention_layernorm.weight", 'h', ' '},
+    [QWEN3_GATE] = {"mlp.gate_proj.weight", 'f', 'h'},
+    [QWEN3_UP] = {"mlp.up_proj.weight", 'f', 'h'},
+    [QWEN3_DOWN] = {"mlp.down_proj.weight", 'h', 'f'},
 };
 
-static int qwen3_length(const struct qwen3_config *c, char letter)
+struct text_widths qwen3_widths(const struct qwen3_config *c)
 {
-    switch (letter) {
-    case 'h': return c->hidden;
-    case 'f': return c->mlp;
-    case 'q': return c->heads * c->head_dim;
-    case 'k': return c->kv_heads * c->head_dim;
-    case 'd': return c->head_dim;
-    default: return 1;
-    }
+    return (struct text_widths){.hidden = c->hidden,
+                                .mlp = c->mlp,
+                                .queries = c->heads * c->head_dim,
+                                .keys = c->kv_heads * c->head_dim,
+                                .head = c->head_dim};
 }
 
 int qwen3_model_create(struct qwen3_model *model, const struct qwen3_config *config)
 {
-    *model = (struct qwen3_model){.config = *config, .layers = config->layers - 1};
+    static const struct text_layout layout = {
+        .prefix = "layers.", .rows = qwen3_rows, .row_count = QWEN3_SLOTS};
+    const struct text_widths widths = qwen3_widths(config);
+    *model = (struct qwen3_model){.config = *config};
     TRY(qwen3_check_config(config));
-    model->tensors = calloc((size_t)model->layers * QWEN3_SLOTS + 1, sizeof *model->tensors);
-    if (!model->tensors) return fail(ERR_SYSTEM, "out of memory");
-    for (int layer = 0; layer < model->layers; layer++)
-        for (int slot = 0; slot < QWEN3_SLOTS; slot++) {
-            struct qwen3_tensor *t = &model->tensors[model->tensor_count++];
-            bool is_matrix = qwen3_rows[slot].columns != ' ';
-            *t = (struct qwen3_tensor){.dims = is_matrix ? 2 : 1,
-                                       .shape = {qwen3_length(config, qwen3_rows[slot].rows),
-                                                 qwen3_length(config, qwen3_rows[slot].columns)},
-                                       .is_matrix = is_matrix};
-            t->count = (size_t)t->shape[0] * (size_t)t->shape[1];
-            snprintf(t->name, sizeof t->name, "layers.%d.%s.weight", layer, qwen3_rows[slot].name);
-            model->parameter_total += t->count;
-        }
-    return OK;
+    return text_list_create(&model->list, &layout, config->layers - 1, &widths);
 }
 
 void qwen3_model_free(struct qwen3_model *model)
 {
-    free(model->tensors);
-    *model = (struct qwen3_model){.layers = 0};
+    block_list_free(&model->list);
+    *model = (struct qwen3_model){.config = {0}};
 }
 
 bool qwen3_has_tensor(const struct qwen3_model *model, const char *name)
@@ -164,10 +145,9 @@ bool qwen3_has_tensor(const struct qwen3_model *model, const char *name)
     char last[64];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(name, others[i]) == 0) return true;
-    for (int t = 0; t < model->tensor_count; t++)
-        if (strcmp(name, model->tensors[t].name) == 0) return true;
+    if (text_list_has(&model->list, name)) return true;
     for (int slot = 0; slot < QWEN3_SLOTS; slot++) {
-        snprintf(last, sizeof last, "layers.%d.%s.weight", model->layers, qwen3_rows[slot].name);
+        snprintf(last, sizeof last, "layers.%d.%s", model->list.block_count, qwen3_rows[slot].name);
         if (strcmp(name, last) == 0) return true;
     }
     return false;

@@ -6,9 +6,7 @@
 #ifndef IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_MODEL_H
 #define IMGTRAIN_DIFFUSION_TEXT_ENCODER_QWEN3_MODEL_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "diffusion/text_encoder/text_layers.h"
 
 struct cJSON;
 
@@ -42,21 +40,9 @@ enum qwen3_slot {
     QWEN3_SLOTS
 };
 
-struct qwen3_tensor {
-    char name[64]; /* in text_encoder/model.safetensors, without the prefix "model." */
-    int dims;
-    int64_t shape[2];
-    bool is_matrix; /* else it is handed over as fp32 */
-    size_t count;   /* numbers */
-};
-
 struct qwen3_model {
     struct qwen3_config config;
-    int layers; /* that are computed: all but the last */
-    struct qwen3_tensor
-        *tensors; /* [layers * QWEN3_SLOTS]: layer by layer, in the order of slots */
-    int tensor_count;
-    size_t parameter_total; /* numbers in them */
+    struct block_list list; /* the layers that are computed: all but the last */
 };
 
 /* The config that the file `path` holds. ERR_DATA, naming key and file, for another network,
@@ -66,6 +52,8 @@ int qwen3_read_config(struct qwen3_config *config, const struct cJSON *object, c
 /* ERR_DATA unless the numbers fit each other. qwen3_model_free takes it in any case. */
 int qwen3_model_create(struct qwen3_model *model, const struct qwen3_config *config);
 void qwen3_model_free(struct qwen3_model *model); /* accepts a zeroed struct */
+
+struct text_widths qwen3_widths(const struct qwen3_config *config);
 
 /* Whether a tensor is one of a whole Qwen3, of the layers that are computed or not; without
  * prefix. */
