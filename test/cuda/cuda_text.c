@@ -2,6 +2,7 @@
  * its place before a denoiser, with all ways to place the weights. */
 #include "diffusion/pipeline/pipeline.h"
 #include "test/cuda/cuda_ops.h"
+#include "test/diffusion/flux_text_fixture.h"
 #include "test/diffusion/tiny_zimage.h"
 #include "test/near.h"
 
@@ -12,10 +13,7 @@ enum { MOST = 64 * 32 };
 static void cuda_features(struct device *device, const struct qwen3_config *config,
                           const int *lengths, float *features)
 {
-    struct qwen3_held held;
-    qwen3_hold(&held, config, device, TOKEN_BF16, false);
-    qwen3_features(&held, 2, lengths, features);
-    qwen3_release_held(&held);
+    qwen3_features_of(config, device, TOKEN_BF16, 2, lengths, features);
     ck_assert_uint_eq(device->used_bytes, 0);
     device_close(device);
 }
@@ -43,6 +41,35 @@ START_TEST(features_are_those_of_the_cpu)
 }
 END_TEST
 
+/* Both of FLUX.1's; two prompts each. */
+static void cuda_flux_text(struct device *device, float *features, float *vectors)
+{
+    static const int lengths[] = {20, 12};
+    const struct t5_config t5 = t5_small();
+    const struct clip_config clip = clip_odd();
+    t5_features(&t5, device, TOKEN_BF16, 2, 33, NULL, features);
+    clip_vectors(&clip, device, TOKEN_BF16, 2, lengths, vectors);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    device_close(device);
+}
+
+START_TEST(what_flux_reads_is_that_of_the_cpu)
+{
+    enum { FEATURES = 2 * 33 * 32, VECTORS = 2 * 30 };
+    static float cpu[FEATURES], cuda[FEATURES];
+    float cpu_vectors[VECTORS], cuda_vectors[VECTORS];
+    struct device *device;
+    MUST(device_open_cpu(&device, 1));
+    cuda_flux_text(device, cpu, cpu_vectors);
+    MUST(cuda_open(&device));
+    cuda_flux_text(device, cuda, cuda_vectors);
+    double error = relative_error(cuda, cpu, FEATURES);
+    ck_assert_msg(error <= 1e-4, "T5: %g off", error);
+    error = relative_error(cuda_vectors, cpu_vectors, VECTORS);
+    ck_assert_msg(error <= 1e-4, "CLIP: %g off", error);
+}
+END_TEST
+
 /* ---- from a prompt to an image ---- */
 
 enum { ZIMAGE_SIDE = 16, ZIMAGE_FLOATS = 3 * ZIMAGE_SIDE * ZIMAGE_SIDE };
@@ -65,7 +92,7 @@ static size_t zimage_make(struct device *device, const struct model_folder *mode
     float sigmas[SIGMAS_MOST_STEPS + 1];
     size_t most = 0;
     int first;
-    qwen3_prompt(5, request.rows);
+    text_prompt(5, request.rows);
     MUST(pipeline_open(&pipeline, model, device, options, PIPELINE_AS_STORED));
     MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
     MUST(pipeline_run(pipeline, &seed, 1, &image, &watch));
@@ -128,6 +155,7 @@ Suite *cuda_text_suite(void)
     TCase *tests = tcase_create("text");
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, features_are_those_of_the_cpu, 0, 2);
+    tcase_add_test(tests, what_flux_reads_is_that_of_the_cpu);
     tcase_add_test(tests, every_way_makes_one_image_on_cuda);
     suite_add_tcase(suite, tests);
     return suite;
