@@ -4,8 +4,8 @@
 #include "diffusion/model/model_arch.h"
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
-#include "store/safetensors.h"
 #include "test/diffusion/small_dit.h"
+#include "test/golden_file.h"
 #include "test/near.h"
 
 Suite *s3dit_test_suite(void);
@@ -14,24 +14,6 @@ enum { SIGNED = 4, SAMPLED = 16, SUMMARY = 1 + SIGNED + SAMPLED };
 
 static const char *const golden_names[] = {"12_31", "35_32", "32_33", "unequal", "odd"};
 enum { GOLDENS = sizeof golden_names / sizeof *golden_names };
-
-static int golden_int(const struct store_file *file, const char *key)
-{
-    int64_t value;
-    MUST(store_get_int(file, key, &value));
-    return (int)value;
-}
-
-/* "1,2,3": how many. */
-static int golden_list(const struct store_file *file, const char *key, int *values, int most)
-{
-    const char *text = store_get(file, key);
-    int count = 0;
-    ck_assert_ptr_nonnull(text);
-    for (char *end; *text && count < most; text = *end ? end + 1 : end)
-        values[count++] = (int)strtol(text, &end, 10);
-    return count;
-}
 
 static void golden_case(const struct store_file *file, struct dit_case *is)
 {

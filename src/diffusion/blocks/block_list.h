@@ -30,7 +30,7 @@ struct block_list {
     struct block_tensor *tensors; /* block by block, slots rising */
     int tensor_count;
     int block_count;
-    char (*names)[32]; /* of blocks */
+    char (*names)[40]; /* of blocks */
     int *first;    /* [block_count + 1]: a block's first tensor; slot s is the s-th from there */
     size_t floats; /* of the flat range, padding included */
     size_t matrix_floats;   /* of them, the matrices, which come first */

@@ -1,6 +1,7 @@
 /* Which buffers the passes need, and for how long. */
 #include "base/error.h"
 #include "device/device.h"
+#include "diffusion/blocks/block_linear.h"
 #include "diffusion/dit/s3dit_internal.h"
 #include "memory/plan.h"
 
@@ -198,17 +199,9 @@ static void s3dit_count_linear(const struct s3dit_layout *l, int block, size_t *
         const struct block_tensor *tensor = block_tensor_of(&l->dit->model->list, block, slot);
         if (!tensor || !tensor->is_matrix) continue;
         int rows = s3dit_matrix_rows(l->dit->model, &l->dit->size, block, slot);
-        for (int type = TOKEN_F32; type <= TOKEN_F16; type++) {
-            const struct token_linear linear = {
-                .rows = l->dit->size.samples * rows,
-                .in = (int)tensor->shape[1],
-                .out = (int)tensor->shape[0],
-                .weight_type = (enum token_type)type,
-                .chunk = keeps ? rows * l->dit->size.chunk : 0, /* else no wgrad */
-            };
-            size_t bytes = device->token->linear_workspace(device, &linear);
-            if (*most < bytes) *most = bytes;
-        }
+        size_t bytes = block_linear_workspace(device, tensor, l->dit->size.samples * rows,
+                                              keeps ? rows * l->dit->size.chunk : 0);
+        if (*most < bytes) *most = bytes;
     }
 }
 

@@ -7,12 +7,14 @@
 #define IMGTRAIN_DIFFUSION_DIT_S3DIT_MODEL_H
 
 #include "diffusion/blocks/block_list.h"
+#include "diffusion/blocks/rotary_axes.h"
+#include "diffusion/blocks/time_features.h"
 
 struct net;
 
 enum {
-    S3DIT_AXES = 3,
-    S3DIT_TIME_FEATURES = 256,
+    S3DIT_AXES = ROTARY_AXES,
+    S3DIT_TIME_FEATURES = TIME_FEATURES,
     S3DIT_TIME_HIDDEN = 1024,
     S3DIT_PAD = 32,
     S3DIT_MOST_TOKENS = 1 << 24

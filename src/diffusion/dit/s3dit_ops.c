@@ -2,8 +2,8 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
+#include "diffusion/blocks/block_linear.h"
 #include "diffusion/dit/s3dit_internal.h"
-#include "math/portable.h"
 
 #include <string.h>
 
@@ -25,12 +25,9 @@ int s3dit_release(struct s3dit_pass *pass)
 static struct token_linear s3dit_linear_of(const struct s3dit_pass *pass, int slot, int rows)
 {
     const struct block_tensor *tensor = block_tensor_of(&pass->dit->model->list, pass->block, slot);
-    return (struct token_linear){.rows = rows,
-                                 .in = (int)tensor->shape[1],
-                                 .out = (int)tensor->shape[0],
-                                 .weight = pass->weights.at[slot],
-                                 .weight_type = pass->weights.type[slot],
-                                 .chunk = rows / pass->n * pass->dit->size.chunk};
+    struct token_linear linear = block_linear_of(tensor, &pass->weights, rows);
+    linear.chunk = rows / pass->n * pass->dit->size.chunk;
+    return linear;
 }
 
 int s3dit_linear(const struct s3dit_pass *pass, int slot, int rows, float *y, const float *x,
@@ -98,44 +95,23 @@ int s3dit_variants(const struct s3dit *dit)
     return dit->size.mixed_text ? dit->text_padded / S3DIT_PAD : 1;
 }
 
-/* How fast the pairs of a head turn, axis by axis. */
-static void s3dit_angle_speeds(const struct s3dit_config *config, double *speeds)
-{
-    for (int axis = 0; axis < S3DIT_AXES; axis++)
-        for (int m = 0; m < config->axes[axis] / 2; m++)
-            *speeds++ = portable_pow(config->rope_theta, -2.0 * m / config->axes[axis]);
-}
-
-/* The line of a token at these positions. */
-static void s3dit_angle_line(const struct s3dit_config *config, const double *speeds,
-                             const int *position, float *cosines, float *sines)
-{
-    int pair = 0;
-    for (int axis = 0; axis < S3DIT_AXES; axis++)
-        for (int m = 0; m < config->axes[axis] / 2; m++, pair++) {
-            float angle = (float)(position[axis] * speeds[pair]);
-            cosines[pair] = (float)portable_cos((double)angle);
-            sines[pair] = (float)portable_sin((double)angle);
-        }
-}
-
 void s3dit_make_angles(const struct s3dit *dit, float *cosines, float *sines)
 {
     const struct s3dit_config *config = &dit->model->config;
     int variants = s3dit_variants(dit), columns = dit->size.width / config->patch;
     size_t half = (size_t)s3dit_head_dim(config) / 2, line = 0;
-    double speeds[TOKEN_HEAD_MOST / 2];
-    s3dit_angle_speeds(config, speeds);
+    struct rotary_axes rotary;
+    rotary_axes_make(&rotary, config->axes, config->rope_theta, true);
     for (int variant = 0; variant < variants; variant++) {
         int text = variants > 1 ? (variant + 1) * S3DIT_PAD : dit->text_padded;
         for (int i = 0; i < dit->image_padded; i++, line++) {
             int position[S3DIT_AXES] = {text + 1, i / columns, i % columns};
             if (i >= dit->image_tokens) memset(position, 0, sizeof position);
-            s3dit_angle_line(config, speeds, position, cosines + line * half, sines + line * half);
+            rotary_axes_line(&rotary, position, cosines + line * half, sines + line * half);
         }
         for (int k = 0; k < dit->text_padded; k++, line++) {
             const int position[S3DIT_AXES] = {1 + k, 0, 0};
-            s3dit_angle_line(config, speeds, position, cosines + line * half, sines + line * half);
+            rotary_axes_line(&rotary, position, cosines + line * half, sines + line * half);
         }
     }
 }
@@ -210,15 +186,5 @@ const int *s3dit_keys(const struct s3dit_pass *pass, enum s3dit_length_row row)
 
 void s3dit_time_features(const struct s3dit_config *config, const float *s, int n, float *features)
 {
-    /* Frequencies and angles as the reference rounds them, in float. */
-    enum { HALF = S3DIT_TIME_FEATURES / 2 };
-    const float log_period = -(float)9.210340371976184;
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < HALF; k++) {
-            float exponent = log_period * (float)k / (float)HALF;
-            float frequency = (float)portable_exp((double)exponent);
-            float angle = s[i] * (float)config->t_scale * frequency;
-            features[i * S3DIT_TIME_FEATURES + k] = (float)portable_cos((double)angle);
-            features[i * S3DIT_TIME_FEATURES + HALF + k] = (float)portable_sin((double)angle);
-        }
+    time_features(s, n, (float)config->t_scale, features);
 }

@@ -6,10 +6,12 @@
 #define IMGTRAIN_DIFFUSION_MMDIT_MMDIT_MODEL_H
 
 #include "diffusion/blocks/block_list.h"
+#include "diffusion/blocks/rotary_axes.h"
+#include "diffusion/blocks/time_features.h"
 
 enum {
-    MMDIT_AXES = 3,
-    MMDIT_TIME_FEATURES = 256,
+    MMDIT_AXES = ROTARY_AXES,
+    MMDIT_TIME_FEATURES = TIME_FEATURES,
     MMDIT_PATCH = 2, /* latents a side of a token; its vector is (channel, row, column) */
     MMDIT_MOST_TOKENS = 1 << 24
 };

@@ -1,0 +1,29 @@
+#include "diffusion/blocks/block_linear.h"
+
+#include "device/device.h"
+
+struct token_linear block_linear_of(const struct block_tensor *tensor,
+                                    const struct block_weights *weights, int rows)
+{
+    return (struct token_linear){.rows = rows,
+                                 .in = (int)tensor->shape[1],
+                                 .out = (int)tensor->shape[0],
+                                 .weight = weights->at[tensor->slot],
+                                 .weight_type = weights->type[tensor->slot]};
+}
+
+size_t block_linear_workspace(const struct device *device, const struct block_tensor *tensor,
+                              int rows, int chunk)
+{
+    size_t most = 0;
+    for (int type = TOKEN_F32; type <= TOKEN_F16; type++) {
+        const struct token_linear linear = {.rows = rows,
+                                            .in = (int)tensor->shape[1],
+                                            .out = (int)tensor->shape[0],
+                                            .weight_type = (enum token_type)type,
+                                            .chunk = chunk};
+        size_t bytes = device->token->linear_workspace(device, &linear);
+        if (most < bytes) most = bytes;
+    }
+    return most;
+}
