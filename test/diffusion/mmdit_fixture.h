@@ -24,6 +24,17 @@ enum mmdit_array {
     MM_ARRAYS
 };
 
+/* The config of a network that is tested quickly. */
+#define SMALL_MMDIT                                                                                \
+    {                                                                                              \
+        .channels = 4, .double_blocks = 2, .single_blocks = 3, .heads = 2, .head_dim = 24,         \
+        .text_dim = 20, .pooled_dim = 12, .guidance = true, .axes = {                              \
+            8,                                                                                     \
+            8,                                                                                     \
+            8                                                                                      \
+        }                                                                                          \
+    }
+
 struct mmdit_case {
     struct mmdit_config config;
     struct mmdit_size size;

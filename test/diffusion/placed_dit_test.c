@@ -2,12 +2,9 @@
  * takes what was predicted. */
 #include "base/threads.h"
 #include "diffusion/pipeline/placed_dit.h"
-#include "math/bf16.h"
 #include "s3dit_fixture.h"
-#include "store/tensor.h"
+#include "test/diffusion/mapped_weights.h"
 #include "test/diffusion/small_dit.h"
-
-#include <sys/mman.h>
 
 Suite *placed_dit_test_suite(void);
 
@@ -16,55 +13,6 @@ static const struct dit_case small_net = {
     .size = {.samples = 2, .height = 8, .width = 12, .text_rows = 3, .chunk = 1},
 };
 
-/* The fixture's parameters as tensors of a mapped file, in fp32 or bf16: pages may be dropped. */
-struct stored_net {
-    struct store_tensor *tensors;
-    const struct store_tensor **list;
-    void *mapped;
-    size_t bytes;
-};
-
-static void *map_parameters(const struct dit_fixture *f, bool half, size_t bytes)
-{
-    FILE *file = tmpfile();
-    ck_assert_ptr_nonnull(file);
-    for (size_t i = 0; i < f->model.list.floats; i++) {
-        uint16_t rounded = bf16_round(f->parameters[i]);
-        ck_assert_uint_eq(
-            half ? fwrite(&rounded, 2, 1, file) : fwrite(&f->parameters[i], 4, 1, file), 1);
-    }
-    ck_assert_int_eq(fflush(file), 0);
-    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
-    ck_assert_ptr_ne(mapped, MAP_FAILED);
-    fclose(file);
-    return mapped;
-}
-
-static void stored_create(struct stored_net *s, const struct dit_fixture *f, bool half)
-{
-    int count = f->model.list.tensor_count;
-    ck_assert_int_gt(count, 0);
-    size_t each = half ? 2 : 4;
-    s->bytes = each * f->model.list.floats;
-    s->mapped = map_parameters(f, half, s->bytes);
-    s->tensors = calloc((size_t)count, sizeof *s->tensors);
-    s->list = calloc((size_t)count, sizeof *s->list);
-    for (int t = 0; t < count; t++) {
-        const struct block_tensor *tensor = &f->model.list.tensors[t];
-        s->tensors[t] = (struct store_tensor){.name = tensor->name,
-                                              .type = half ? TENSOR_BF16 : TENSOR_F32,
-                                              .data = (char *)s->mapped + each * tensor->offset};
-        s->list[t] = &s->tensors[t];
-    }
-}
-
-static void stored_free(struct stored_net *s)
-{
-    munmap(s->mapped, s->bytes);
-    free(s->tensors);
-    free(s->list);
-}
-
 static struct s3dit_batch batch_of(const struct dit_fixture *f)
 {
     return (struct s3dit_batch){
@@ -72,7 +20,8 @@ static struct s3dit_batch batch_of(const struct dit_fixture *f)
 }
 
 /* Three passes in one way, into f->out; the report's bytes as predicted. */
-static struct placement_report run_placed(struct dit_fixture *f, const struct stored_net *stored,
+static struct placement_report run_placed(struct dit_fixture *f,
+                                          const struct mapped_weights *stored,
                                           const struct placement_options *options, bool half)
 {
     struct placement *placement;
@@ -104,7 +53,7 @@ static struct placement_report run_placed(struct dit_fixture *f, const struct st
 START_TEST(every_way_gives_the_same_bits)
 {
     struct dit_fixture f;
-    struct stored_net stored;
+    struct mapped_weights stored;
     fixture_open(&f, &small_net, 1 + _i);
     size_t bytes = 2 * f.image_floats * sizeof(float);
     struct block_flat flat = {&f.model.list, f.parameters};
@@ -114,7 +63,7 @@ START_TEST(every_way_gives_the_same_bits)
     fixture_plan(&f, S3DIT_FORWARD_ONLY, 2);
     MUST(s3dit_forward(&f.dit, &source, &batch, expected));
     fixture_unplan(&f);
-    stored_create(&stored, &f, false);
+    mapped_weights_create(&stored, &f.model.list, f.parameters, false);
     size_t last = SIZE_MAX;
     for (int w = PLACEMENT_NONE; w < PLACEMENT_WAYS; w++) {
         const struct placement_options mapped = {.way = (enum placement_way)w};
@@ -138,7 +87,7 @@ START_TEST(every_way_gives_the_same_bits)
         last = r.device_bytes;
     }
     free(expected);
-    stored_free(&stored);
+    mapped_weights_free(&stored);
     fixture_close(&f);
 }
 END_TEST
@@ -147,7 +96,7 @@ END_TEST
 START_TEST(halves_are_rounded_once)
 {
     struct dit_fixture f;
-    struct stored_net full, half;
+    struct mapped_weights full, half;
     const struct placement_options options = {.way = PLACEMENT_NONE};
     fixture_open(&f, &small_net, 1);
     size_t bytes = 2 * f.image_floats * sizeof(float);
@@ -157,8 +106,8 @@ START_TEST(halves_are_rounded_once)
             float *x = &f.parameters[f.model.list.tensors[t].offset + i];
             if (!f.model.list.tensors[t].is_matrix) *x = bf16_value(bf16_round(*x));
         }
-    stored_create(&full, &f, false);
-    stored_create(&half, &f, true);
+    mapped_weights_create(&full, &f.model.list, f.parameters, false);
+    mapped_weights_create(&half, &f.model.list, f.parameters, true);
     run_placed(&f, &half, &options, false);
     memcpy(expected, f.out, bytes);
     struct placement_report r = run_placed(&f, &full, &options, true);
@@ -166,8 +115,8 @@ START_TEST(halves_are_rounded_once)
     ck_assert_uint_lt(r.predicted.weight_bytes, 4 * f.model.list.parameter_total);
     run_placed(&f, &full, &options, false);
     ck_assert(memcmp(f.out, expected, bytes) != 0);
-    stored_free(&full);
-    stored_free(&half);
+    mapped_weights_free(&full);
+    mapped_weights_free(&half);
     free(expected);
     fixture_close(&f);
 }

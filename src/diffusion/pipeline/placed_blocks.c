@@ -82,3 +82,24 @@ struct block_source placed_blocks_source(struct placed_blocks *p)
 {
     return (struct block_source){placed_blocks_acquire, placed_blocks_release, p};
 }
+
+static int placed_blocks_declare(void *context, int chunking, struct plan *plan)
+{
+    const struct placed_passes *passes = &((struct placed_blocks *)context)->passes;
+    (void)chunking;
+    TRY(passes->memory(passes->context, plan));
+    return passes->declare_more ? passes->declare_more(passes->more, plan) : OK;
+}
+
+struct placement_stage placed_blocks_stage(struct placed_blocks *p,
+                                           const struct placed_passes *passes)
+{
+    p->passes = *passes;
+    return (struct placement_stage){.name = "denoise",
+                                    .component = p->component,
+                                    .passes = passes->count,
+                                    .work = passes->work,
+                                    .declare = placed_blocks_declare,
+                                    .chunkings = 1,
+                                    .context = p};
+}

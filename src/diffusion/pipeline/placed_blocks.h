@@ -7,6 +7,18 @@
 #include "diffusion/pipeline/placed_weights.h"
 #include "placement/placement.h"
 
+/* What a stage of forward passes takes: memory declares the network's buffers, and does so anew
+ * when it is called again; declare_more (or NULL): what the pipeline needs besides, in the same
+ * plan. */
+struct placed_passes {
+    int64_t count;
+    double work; /* operations of one */
+    int (*memory)(void *context, struct plan *plan);
+    void *context;
+    int (*declare_more)(void *context, struct plan *plan);
+    void *more;
+};
+
 struct placed_blocks {
     const struct block_list *list;
     struct placed_weights weights;
@@ -15,6 +27,7 @@ struct placed_blocks {
     struct placement_tensor *tensors;
     struct placement_block *blocks;
     char *key;
+    struct placed_passes passes; /* of the present stage */
 };
 
 /* weights: of the list's tensors, in that order, mapped while this is open; NULL (with `stored`,
@@ -35,5 +48,8 @@ int placed_blocks_open(struct placed_blocks *placed, struct placement *placement
                        const struct placed_setup *setup);
 void placed_blocks_close(struct placed_blocks *placed);
 struct block_source placed_blocks_source(struct placed_blocks *placed);
+/* The stage "denoise"; one at a time. The struct must stay where it is. */
+struct placement_stage placed_blocks_stage(struct placed_blocks *placed,
+                                           const struct placed_passes *passes);
 
 #endif

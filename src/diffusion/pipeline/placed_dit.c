@@ -22,14 +22,11 @@ void placed_dit_close(struct placed_dit *p)
     memset(p, 0, sizeof *p);
 }
 
-static int placed_dit_declare(void *context, int chunking, struct plan *plan)
+static int placed_dit_memory(void *context, struct plan *plan)
 {
     struct placed_dit *p = context;
-    (void)chunking;
     s3dit_close(&p->dit);
-    memset(&p->dit, 0, sizeof p->dit);
-    TRY(s3dit_memory(&p->dit, p->model, &p->size, S3DIT_FORWARD_ONLY, p->device, plan, 0));
-    return p->declare_more ? p->declare_more(p->more, plan) : OK;
+    return s3dit_memory(&p->dit, p->model, &p->size, S3DIT_FORWARD_ONLY, p->device, plan, 0);
 }
 
 struct placement_stage placed_dit_stage(struct placed_dit *p, const struct s3dit_size *size,
@@ -38,15 +35,13 @@ struct placement_stage placed_dit_stage(struct placed_dit *p, const struct s3dit
                                         void *more)
 {
     p->size = *size;
-    p->declare_more = declare_more;
-    p->more = more;
-    return (struct placement_stage){.name = "denoise",
-                                    .component = p->blocks.component,
-                                    .passes = passes,
-                                    .work = 2 * s3dit_macs(p->model, size, true) * size->samples,
-                                    .declare = placed_dit_declare,
-                                    .chunkings = 1,
-                                    .context = p};
+    const struct placed_passes all = {.count = passes,
+                                      .work = 2 * s3dit_macs(p->model, size, true) * size->samples,
+                                      .memory = placed_dit_memory,
+                                      .context = p,
+                                      .declare_more = declare_more,
+                                      .more = more};
+    return placed_blocks_stage(&p->blocks, &all);
 }
 
 int placed_dit_begin(struct placed_dit *p, const struct placement_stage *stage)

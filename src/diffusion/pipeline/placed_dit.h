@@ -14,8 +14,6 @@ struct placed_dit {
     struct s3dit dit;
     struct s3dit_size size;
     struct device *device;
-    int (*declare_more)(void *context, struct plan *plan);
-    void *more;
 };
 
 /* Adds the component; name and list of the setup are the model's. placed_dit_close, after
