@@ -11,7 +11,20 @@ struct splat_rates {
     double b2;
     float rate[SPLAT_GROUPS];
     float low[SPLAT_GROUPS][2], high[SPLAT_GROUPS][2], unit[SPLAT_GROUPS];
+    enum splat_ssim_rows ssim_rows;
 };
+
+/* Which rows SSIM's windows lie around: those of `rates` (device memory), which change from step to
+ * step of a graph, or without them `rows`. */
+struct splat_windows {
+    enum splat_ssim_rows rows;
+    const struct splat_rates *rates;
+};
+
+HOST_DEVICE static inline enum splat_ssim_rows splat_windows_around(const struct splat_windows *w)
+{
+    return w->rates ? w->rates->ssim_rows : w->rows;
+}
 
 /* Adam for some groups; the rates and bounds of `rates` (device memory) stand above the groups'. */
 struct splat_update {
@@ -41,7 +54,8 @@ void splat_gradient_finish(const struct splat_scene *scene, const struct splat_v
 
 /* From the sums of tiles and strips to status->sums. loss: not finite sets status->stopped, and
  * once that is set nothing changes; NULL: no such check. */
-void splat_gradient_sums(const struct splat_scene *scene, bool ssim, const struct splat_loss *loss);
+void splat_gradient_sums(const struct splat_scene *scene, bool ssim,
+                         const struct splat_windows *windows, const struct splat_loss *loss);
 
 /* Adam alone; rows left alone are added to *skipped (device memory). */
 void splat_adam_rows(struct cuda_device *device, const struct splat_update *update, int64_t count,

@@ -29,6 +29,8 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
     struct splat_band band;
     struct target_stream stream;
     struct splat_offload offload;
+    struct splat_windows windows = {gradient ? c->loss->ssim_rows : SPLAT_SSIM_ALL,
+                                    c->update ? c->update->rates : NULL};
     splat_scene_project(s, c->view);
     TRY(splat_offload_open(&offload, s, c->update));
     TRY(target_stream_open(&stream, s, c->target));
@@ -37,12 +39,13 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
         splat_tile_render(s, &band, gradient);
         TRY(target_stream_acquire(&stream, &rows));
         if (ssim)
-            splat_ssim_band(s, &band, &rows, gradient ? -(float)c->loss->ssim : 0.0f, c->power);
+            splat_ssim_band(s, &band, &rows, &windows, gradient ? -(float)c->loss->ssim : 0.0f,
+                            c->power);
         splat_tile_compare(s, &band, &rows, gradient ? c->loss : &none, gradient, c->power);
         if (gradient) splat_gradient_band(s, &band);
         TRY(target_stream_release(&stream));
     }
-    splat_gradient_sums(s, ssim, c->check ? c->loss : NULL);
+    splat_gradient_sums(s, ssim, &windows, c->check ? c->loss : NULL);
     if (!gradient) return OK;
     if (c->update && c->target->host_resident)
         TRY(cuda_take_error()); /* no update from half an image */

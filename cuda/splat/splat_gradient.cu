@@ -139,7 +139,7 @@ void splat_gradient_band(const struct splat_scene *s, const struct splat_band *b
 /* ---- sums of the image ---- */
 
 static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bool ssim,
-                                   struct splat_loss loss, bool check)
+                                   struct splat_windows windows, struct splat_loss loss, bool check)
 {
     __shared__ double partial[BLOCK / 32];
     enum { SUMS = PIXEL_SUMS + 2 }; /* SSIM: all windows, inner ones */
@@ -160,16 +160,18 @@ static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bo
     struct splat_sums *out = &s.status->sums;
     for (int f = 0; f < PIXEL_SUMS; f++)
         out->pixel[f] = sums[f] / n;
-    out->ssim = sums[PIXEL_SUMS] / n;
+    int rows = splat_ssim_row_count(splat_windows_around(&windows), s.height);
+    out->ssim = sums[PIXEL_SUMS] / ((double)s.width * rows * s.channels);
     out->ssim_inner = sums[PIXEL_SUMS + 1] / inner;
     s.status->skipped = 0;
     s.status->stopped = check && !isfinite(splat_loss_of(&loss, out));
 }
 
-void splat_gradient_sums(const struct splat_scene *s, bool ssim, const struct splat_loss *loss)
+void splat_gradient_sums(const struct splat_scene *s, bool ssim,
+                         const struct splat_windows *windows, const struct splat_loss *loss)
 {
     struct splat_loss none = {};
     int64_t blocks = (int64_t)splat_ssim_blocks(s->width, s->height, s->channels);
-    LAUNCH(sums_kernel, 1, BLOCK, 0, s->device->stream, *s, blocks, ssim, loss ? *loss : none,
-           loss != NULL);
+    LAUNCH(sums_kernel, 1, BLOCK, 0, s->device->stream, *s, blocks, ssim, *windows,
+           loss ? *loss : none, loss != NULL);
 }

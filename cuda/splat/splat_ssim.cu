@@ -124,9 +124,11 @@ static __device__ __forceinline__ float4 partials_of(float4 m, float part, float
 template <typename T>
 static __global__ void __launch_bounds__(THREADS, 4) /* blocks, as registers leave */
     ssim_kernel(struct splat_scene s, struct splat_band b, struct splat_target target, int rows,
-                float weight, float power)
+                struct splat_windows windows, float weight, float power)
 {
     DYNAMIC_SHARED(struct ssim_rows, shared);
+    enum splat_ssim_rows around = splat_windows_around(&windows);
+    weight *= (float)s.height / (float)splat_ssim_row_count(around, s.height);
     int lane = (int)threadIdx.x, strip_row = b.first / rows + (int)blockIdx.y;
     struct strip p;
     p.column = (int)blockIdx.x * COLUMNS - MARGIN + lane;
@@ -158,18 +160,19 @@ static __global__ void __launch_bounds__(THREADS, 4) /* blocks, as registers lea
         *row_moments = m;
         __syncthreads();
         int middle = row - SSIM_RADIUS, done = row - MARGIN;
+        bool counts = splat_ssim_has_row(around, middle); /* for the whole block */
         float value, part = 0;
         float4 window = window_down(moments, cuda_splat_ssim_window_across(row_moments));
-        if (p.inside && middle >= 0 && middle < s.height)
+        if (counts && p.inside && middle >= 0 && middle < s.height)
             part = splat_target_part(&target, middle, p.column);
-        *row_partials = partials_of(window, part, &value);
-        if (p.own && middle >= p.first && middle < p.last) {
+        if (counts) *row_partials = partials_of(window, part, &value);
+        if (counts && p.own && middle >= p.first && middle < p.last) {
             sum += (double)value;
             if (inner && middle >= border && middle < s.height - border) inner_sum += (double)value;
         }
         __syncthreads();
         if (weight == 0.0f) continue;
-        float4 g = window_down(maps, cuda_splat_ssim_window_across(row_partials));
+        float4 g = window_down(maps, counts ? cuda_splat_ssim_window_across(row_partials) : zero);
         if (!p.own || done < p.first || done >= p.last) continue;
         float x = cuda_splat_ssim_rendered<T>(s, b, p, done);
         float t = splat_target_sample(&target, done, p.column, p.channel);
@@ -189,7 +192,8 @@ static __global__ void __launch_bounds__(THREADS, 4) /* blocks, as registers lea
 }
 
 void splat_ssim_band(const struct splat_scene *s, const struct splat_band *b,
-                     const struct splat_target *target, float weight, float power)
+                     const struct splat_target *target, const struct splat_windows *windows,
+                     float weight, float power)
 {
     int rows = strip_rows(s->width, s->height, s->channels);
     dim3 grid(cuda_splat_ssim_strips(s->width), (unsigned)((b->last - b->first + rows - 1) / rows),
@@ -197,8 +201,8 @@ void splat_ssim_band(const struct splat_scene *s, const struct splat_band *b,
     size_t shared = sizeof(struct ssim_rows);
     if (s->half)
         LAUNCH(ssim_kernel<uint16_t>, grid, THREADS, shared, s->device->stream, *s, *b, *target,
-               rows, weight, power);
+               rows, *windows, weight, power);
     else
         LAUNCH(ssim_kernel<float>, grid, THREADS, shared, s->device->stream, *s, *b, *target, rows,
-               weight, power);
+               *windows, weight, power);
 }

@@ -139,6 +139,7 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     if (!stopped) {
         struct splat_rates rates =
             splat_rates_of(training->groups, SPLAT_GROUPS, (int32_t)training->t, training->b2);
+        rates.ssim_rows = training->loss.ssim_rows;
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(device), trainer.rates, rates);
         TRY(cuda_splat_train_run(device, &scene, training, graphed));
         trainer.ahead = true;

@@ -12,8 +12,11 @@
 
 static const struct splat_blend blends[] = {{3, false}, {0, false}, {32, false}, {0, true}};
 static const char *const blend_names[] = {"top 3", "all", "top 32", "additive"};
-static const struct splat_loss losses[] = {{{0, 1}, 0}, {{0.5, 0.5}, 0.7}};
-static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM"};
+static const struct splat_loss losses[] = {
+    {.pixel = {0, 1}},
+    {.pixel = {0.5, 0.5}, .ssim = 0.7},
+    {.pixel = {0.5, 0.5}, .ssim = 0.7, .ssim_rows = SPLAT_SSIM_ODD}};
+static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM", "L1 + L2 + SSIM of odd rows"};
 enum { BLENDS = sizeof blends / sizeof *blends, LOSSES = sizeof losses / sizeof *losses };
 
 /* All cases come a second time, for devices that store images in half precision. */
@@ -173,9 +176,12 @@ static double clamped(double x)
     return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* power > 0: what a viewer sees. */
-static void truth_sums(const struct op_data *d, double power, bool ssim, double *sums)
+/* power > 0: what a viewer sees. loss: whose SSIM; NULL: of all rows. */
+static void truth_sums(const struct op_data *d, double power, const struct splat_loss *loss,
+                       double *sums)
 {
+    enum splat_ssim_rows around = loss ? loss->ssim_rows : SPLAT_SSIM_ALL;
+    bool ssim = !loss || loss->ssim > 0;
     static double shown[SAMPLES], wanted[SAMPLES];
     const double *target = op_values(d, "target");
     int inner = 0;
@@ -196,8 +202,9 @@ static void truth_sums(const struct op_data *d, double power, bool ssim, double 
         }
     for (int at = 0; ssim && at < SAMPLES; at++) {
         int x = at % WIDTH, c = at / WIDTH % CHANNELS, y = at / WIDTH / CHANNELS;
+        if (!splat_ssim_has_row(around, y)) continue;
         double one = truth_ssim_at(shown, wanted, y, x, c);
-        sums[SUM_SSIM] += one / SAMPLES;
+        sums[SUM_SSIM] += one / SAMPLES * HEIGHT / splat_ssim_row_count(around, HEIGHT);
         if (y < 5 || y >= HEIGHT - 5 || x < 5 || x >= WIDTH - 5) continue;
         sums[SUM_INNER] += one;
         inner++;
@@ -270,18 +277,18 @@ static double loss_from(const struct op_case *c, const double *sums)
 static void truth_step(struct op_data *d)
 {
     double sums[SUM_COUNT], h = 1e-7;
-    bool ssim = losses[d->c->variant].ssim > 0;
-    truth_sums(d, 0, ssim, sums);
-    memcpy(sums_of(d), sums, (ssim ? SUM_INNER : SUM_SSIM) * sizeof *sums);
+    const struct splat_loss *loss = &losses[d->c->variant];
+    truth_sums(d, 0, loss, sums);
+    memcpy(sums_of(d), sums, (loss->ssim > 0 ? SUM_INNER : SUM_SSIM) * sizeof *sums);
     for (int i = 0; step_slopes[i]; i += 2) {
         double *varied = op_values(d, step_slopes[i]), *slope = op_values(d, step_slopes[i + 1]);
         for (size_t k = 0; k < d->c->operands[op_find(d->c, step_slopes[i])].count; k++) {
             double kept = varied[k], up;
             varied[k] = kept + h;
-            truth_sums(d, 0, ssim, sums);
+            truth_sums(d, 0, loss, sums);
             up = loss_from(d->c, sums);
             varied[k] = kept - h;
-            truth_sums(d, 0, ssim, sums);
+            truth_sums(d, 0, loss, sums);
             slope[k] = (up - loss_from(d->c, sums)) / (2 * h);
             varied[k] = kept;
         }
@@ -343,7 +350,7 @@ static int run_evaluate(const struct op_call *call)
 
 static void truth_evaluate(struct op_data *d)
 {
-    truth_sums(d, (double)power_of(d->c), true, sums_of(d));
+    truth_sums(d, (double)power_of(d->c), NULL, sums_of(d));
 }
 
 const struct op_kind op_splat_evaluate = {SPLAT_KIND(evaluate), .cases = 4 * BLENDS,

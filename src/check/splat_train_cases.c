@@ -24,7 +24,7 @@ static const char *const start_names[SPLAT_GROUPS] = {"xy", "scale", "rot", "fea
 static const char *const end_names[SPLAT_GROUPS] = {"xy_end", "scale_end", "rot_end", "feat_end",
                                                     "weight_end"};
 static const int group_columns[SPLAT_GROUPS] = {2, 2, 1, CHANNELS, 1};
-static const struct splat_loss train_loss = {{0.5, 0.5}, 0.7};
+static const struct splat_loss train_loss = {.pixel = {0.5, 0.5}, .ssim = 0.7};
 static const double train_decay = 0.97;
 
 /* A state in training. */
@@ -102,6 +102,7 @@ static struct splat_training training_of(const struct op_call *call, const struc
     t.blend = *splat_case_blend(call->c);
     t.target = splat_case_target(call);
     t.loss = train_loss;
+    t.loss.ssim_rows = (enum splat_ssim_rows)(step % 3); /* old ones would show */
     t.gradients = (struct splat_gradients){a->gradient[0], a->gradient[1], a->gradient[2],
                                            a->gradient[3], a->gradient[4]};
     for (int g = 0; g < SPLAT_GROUPS; g++) {

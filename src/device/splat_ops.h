@@ -95,9 +95,28 @@ HOST_DEVICE static inline float splat_target_sample(const struct splat_target *t
     return ((const float *)row)[x];
 }
 
-/* Weights: loss = sum of pixel[k] x mean of term k (math/pixel_loss.h) + ssim (1 - mean SSIM) */
+/* The rows of pixels that SSIM's windows lie around in a step. Windows of neighbouring rows differ
+ * little: every other row, by turns, is half of the work, and the same gradient in the mean. */
+enum splat_ssim_rows { SPLAT_SSIM_ALL, SPLAT_SSIM_EVEN, SPLAT_SSIM_ODD };
+
+HOST_DEVICE static inline bool splat_ssim_has_row(enum splat_ssim_rows rows, int y)
+{
+    return rows == SPLAT_SSIM_ALL || (y & 1) == (rows == SPLAT_SSIM_ODD);
+}
+
+/* How many of `height` rows they are; 1 at least. */
+HOST_DEVICE static inline int splat_ssim_row_count(enum splat_ssim_rows rows, int height)
+{
+    if (rows == SPLAT_SSIM_ALL || height < 2) return height;
+    return (height + (rows == SPLAT_SSIM_EVEN)) / 2;
+}
+
+/* Weights: loss = sum of pixel[k] x mean of term k (math/pixel_loss.h) + ssim (1 - mean SSIM), the
+ * latter of windows around ssim_rows. */
 struct splat_loss {
     double pixel[PIXEL_LOSSES], ssim;
+    enum splat_ssim_rows ssim_rows;
+    int unused; /* so that there is no padding */
 };
 
 /* Means over pixels and channels. ssim_inner is over the windows that lie inside the image (all
@@ -202,7 +221,8 @@ struct splat_workspace {
 };
 
 /* One step of training. A device keeps what it has prepared for as long as all of it stays the same
- * but `t`, `b2` and the groups' rates and bounds (splat_training_key). */
+ * but `t`, `b2`, the rows of SSIM's windows and the groups' rates and bounds
+ * (splat_training_key). */
 struct splat_training {
     struct splat_view view; /* what is rendered: the quantised parameters where bits are set */
     struct splat_blend blend;
@@ -230,6 +250,7 @@ static inline struct splat_training splat_training_key(const struct splat_traini
         for (int k = 0; k < 2; k++)
             key.groups[g].low[k] = key.groups[g].high[k] = 0;
     }
+    key.loss.ssim_rows = SPLAT_SSIM_ALL;
     key.b2 = 0;
     key.t = 0;
     return key;

@@ -63,9 +63,9 @@ struct workload {
 };
 
 static const struct workload workloads[] = {
-    {"topk 10, L1 + SSIM", {10, false}, {{1, 0}, 0.1}},
-    {"topk 10, L1", {10, false}, {{1, 0}, 0}},
-    {"additive, L1", {0, true}, {{1, 0}, 0}},
+    {"topk 10, L1 + SSIM", {10, false}, {.pixel = {1, 0}, .ssim = 0.1}},
+    {"topk 10, L1", {10, false}, {.pixel = {1, 0}}},
+    {"additive, L1", {0, true}, {.pixel = {1, 0}}},
 };
 
 /* Draws a smooth image with edges. */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "math/ssim_window.h"
 #include "splat/init.h"
 #include "splat/relocate.h"
 #include "splat/splat_goal.h"
@@ -63,6 +64,15 @@ static void describe_groups(const struct splat_fit *fit, int64_t step, struct sp
     }
 }
 
+/* A small image has too few windows for turns. */
+static enum splat_ssim_rows splat_step_ssim_rows(const struct splat_fit *fit, int64_t step)
+{
+    if (fit->config->splat.ssim_rows == CONFIG_SPLAT_SSIM_ROWS_ALL ||
+        fit->target.height < SSIM_TAPS)
+        return SPLAT_SSIM_ALL;
+    return step & 1 ? SPLAT_SSIM_ODD : SPLAT_SSIM_EVEN;
+}
+
 static struct splat_training describe_training(const struct splat_fit *fit, int64_t step)
 {
     const struct config_splat *c = &fit->config->splat;
@@ -72,7 +82,8 @@ static struct splat_training describe_training(const struct splat_fit *fit, int6
         .blend = fit->model.blend,
         .target = fit->target,
         .loss = {.pixel = {[PIXEL_L1] = c->l1_loss_ratio, [PIXEL_L2] = c->l2_loss_ratio},
-                 .ssim = c->ssim_loss_ratio},
+                 .ssim = c->ssim_loss_ratio,
+                 .ssim_rows = splat_step_ssim_rows(fit, step)},
         .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT], g[SPLAT_WEIGHT]},
         .rows = {fit->born, fit->axes, fit->moments},
         .t = fit->updates + 1,

@@ -22,15 +22,17 @@ static bool golden_flag(const struct store_file *file, const char *key)
 /* The fixture as a scene in a device's memory. */
 static struct scene_case open_golden(const struct store_file *f, struct side *s, struct drawn *d)
 {
-    struct scene_case c = {
-        .width = (int)golden_number(f, "width"),
-        .height = (int)golden_number(f, "height"),
-        .channels = (int)golden_number(f, "channels"),
-        .count = (int)golden_number(f, "gaussians"),
-        .blend = {(int)golden_number(f, "topk"), golden_flag(f, "additive")},
-        .loss = {{golden_number(f, "l1"), golden_number(f, "l2")}, golden_number(f, "ssim")},
-        .sigma_scale = golden_flag(f, "disable_inverse_scale"),
-        .bits = 8};
+    struct scene_case c = {.width = (int)golden_number(f, "width"),
+                           .height = (int)golden_number(f, "height"),
+                           .channels = (int)golden_number(f, "channels"),
+                           .count = (int)golden_number(f, "gaussians"),
+                           .blend = {(int)golden_number(f, "topk"), golden_flag(f, "additive")},
+                           .loss = {{golden_number(f, "l1"), golden_number(f, "l2")},
+                                    golden_number(f, "ssim"),
+                                    SPLAT_SSIM_ALL,
+                                    0},
+                           .sigma_scale = golden_flag(f, "disable_inverse_scale"),
+                           .bits = 8};
     *d = draw(s, &c, true, 0);
     const uint8_t *interleaved = store_find(f, "target")->data;
     size_t pixels = (size_t)c.width * (size_t)c.height, channels = (size_t)c.channels;

@@ -7,9 +7,33 @@ Suite *cuda_splat_host_suite(void);
 enum { STEPS = 2 };
 
 static const struct scene_case cases[] = {
-    {"mask, three bands", 11, 521, 3, 8, 30, 3, {10, false}, {{1, 0}, 0.1}, 0, 1, 0, 0},
-    {"mask, halves, 16 bits", 7, 261, 2, 16, 30, 2, {0, false}, {{0.2, 1}, 1}, 1, 1, 1, 70},
-    {"one band", 21, 30, 3, 32, 50, 3, {0, true}, {{0, 1}, 1}, 0, 1, 0, 0},
+    {"mask, three bands",
+     11,
+     521,
+     3,
+     8,
+     30,
+     3,
+     {10, false},
+     {{1, 0}, 0.1, SPLAT_SSIM_ODD, 0},
+     0,
+     1,
+     0,
+     0},
+    {"mask, halves, 16 bits",
+     7,
+     261,
+     2,
+     16,
+     30,
+     2,
+     {0, false},
+     {{0.2, 1}, 1, SPLAT_SSIM_EVEN, 0},
+     1,
+     1,
+     1,
+     70},
+    {"one band", 21, 30, 3, 32, 50, 3, {0, true}, {{0, 1}, 1, SPLAT_SSIM_ALL, 0}, 0, 1, 0, 0},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -57,7 +57,7 @@ static void draw(struct scene *s, bool turned)
 static void run(struct scene *s, bool turned, bool weighted, int which, int threads)
 {
     static const struct splat_blend blends[] = {{3, false}, {0, true}};
-    const struct splat_loss loss = {{0.5, 1}, which == 2 ? 0 : 0.5};
+    const struct splat_loss loss = {.pixel = {0.5, 1}, .ssim = which == 2 ? 0 : 0.5};
     const struct splat_blend *blend = &blends[which % 2];
     int width = turned ? SHORT : LONG, height = turned ? LONG : SHORT;
     struct device *device;

@@ -62,7 +62,7 @@ static double squared_error(struct device *device, const struct scene *s,
                             const struct splat_blend *blend)
 {
     struct splat_workspace workspace = take_workspace(device);
-    const struct splat_loss loss = {{0, 1}, 0};
+    const struct splat_loss loss = {.pixel = {0, 1}};
     float gradient[9 * COUNT];
     struct splat_gradients gradients = {gradient, gradient + 2 * COUNT, gradient + 4 * COUNT,
                                         gradient + 5 * COUNT, gradient + 8 * COUNT};

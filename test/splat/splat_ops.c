@@ -90,7 +90,8 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
         p[XY], p[SCALE], p[ROT], p[FEAT], count, channels, flag(f, "disable_inverse_scale"),
         width, height,   NULL};
     f->blend = (struct splat_blend){(int)number(f, "topk"), flag(f, "additive")};
-    f->loss = (struct splat_loss){{number(f, "l1"), number(f, "l2")}, number(f, "ssim")};
+    f->loss = (struct splat_loss){
+        {number(f, "l1"), number(f, "l2")}, number(f, "ssim"), SPLAT_SSIM_ALL, 0};
     const uint8_t *interleaved = store_find(f->file, "target")->data;
     f->pixels = malloc((size_t)(width * height * channels));
     for (int i = 0; i < height * width; i++)
@@ -278,7 +279,9 @@ START_TEST(key_of_a_training_holds_all_but_rates)
     for (size_t i = 0; i < sizeof training; i++) {
         memset(&training, 0, sizeof training);
         ((unsigned char *)&training)[i] = 1;
+        size_t rows = offsetof(struct splat_training, loss.ssim_rows);
         bool left_out = i >= offsetof(struct splat_training, b2);
+        if (i >= rows && i < rows + sizeof training.loss.ssim_rows) left_out = true;
         for (size_t g = 0; g < SPLAT_GROUPS; g++) {
             size_t group = offsetof(struct splat_training, groups) + g * sizeof(struct splat_adam);
             if (i >= group + offsetof(struct splat_adam, rate) &&

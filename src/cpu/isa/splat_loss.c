@@ -41,11 +41,12 @@ static inline vf splat_loss_window_across(const float *p)
 #define OUTPUTS SSIM_BLOCK
 #define INPUTS (OUTPUTS + SSIM_TAPS - 1)
 
-static inline __attribute__((always_inline)) void splat_loss_window_down(const vf *in, vf *out)
+static inline __attribute__((always_inline)) void splat_loss_window_down(const vf *in, int step,
+                                                                         vf *out)
 {
 #pragma GCC unroll 4
     for (int o = 0; o < OUTPUTS; o++) {
-        const vf *middle = in + o + SSIM_RADIUS;
+        const vf *middle = in + o * step + SSIM_RADIUS;
         out[o] = middle[0] * vf_set(ssim_window[0]);
 #pragma GCC unroll 5
         for (int k = 1; k <= SSIM_RADIUS; k++)
@@ -63,17 +64,20 @@ static inline __attribute__((always_inline)) vf splat_loss_moment(int moment, vf
 }
 
 /* Moments of x and t, window applied downwards, for output rows 0..OUTPUTS-1 whose windows begin at
- * input row 0..: mean of x, of t, of x^2 + t^2, of x t; zeros around them. */
-static void moments_down(const float *const *x, const float *const *t, int width, float *workspace)
+ * input row 0, step, ...: mean of x, of t, of x^2 + t^2, of x t; zeros around them. */
+static inline __attribute__((always_inline)) void splat_loss_moments_down(const float *const *x,
+                                                                          const float *const *t,
+                                                                          int width, int step,
+                                                                          float *workspace)
 {
     for (int i = 0; i < width; i += LANES)
 #pragma GCC unroll 4
         for (int m = 0; m < 4; m++) {
-            vf in[INPUTS], out[OUTPUTS];
-#pragma GCC unroll 14
-            for (int k = 0; k < INPUTS; k++)
+            vf in[SSIM_INPUTS_MOST], out[OUTPUTS];
+#pragma GCC unroll 17
+            for (int k = 0; k < ssim_inputs(step); k++)
                 in[k] = splat_loss_moment(m, vf_load(x[k] + i), vf_load(t[k] + i));
-            splat_loss_window_down(in, out);
+            splat_loss_window_down(in, step, out);
             for (int o = 0; o < OUTPUTS; o++)
                 vf_store(ssim_moment_row(workspace, width, o, m) + i, out[o]);
         }
@@ -106,9 +110,12 @@ static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, int fr
 }
 
 static void ssim_rows(const float *const *x, const float *const *t, int width, int from, int to,
-                      int rows, float *workspace, float *const *s, float *sums)
+                      int rows, int step, float *workspace, float *const *s, float *sums)
 {
-    moments_down(x, t, width, workspace);
+    if (step == 1)
+        splat_loss_moments_down(x, t, width, 1, workspace);
+    else
+        splat_loss_moments_down(x, t, width, 2, workspace);
     for (int o = 0; o < rows; o++)
         sums[o] = ssim_across(ssim_moment_row(workspace, width, o, 0), ssim_row_pitch(width), width,
                               from, to, ssim_slope_row(workspace, width, o, 0), s[o]);
@@ -120,11 +127,33 @@ static void ssim_slopes_across(const float *slopes, int width, float *out)
         vf_store(out + i, splat_loss_window_across(slopes + i));
 }
 
+/* Whether a row of a list is S's: see ssim_adjoint_rows in splat_kernels.h. */
+static inline bool splat_loss_has_row(int first, int k)
+{
+    return (first != 0 && first != 1) || (k & 1) == first;
+}
+
+/* The window downwards over the rows that are S's: rows k above and below are, or are not, both. */
+static inline __attribute__((always_inline)) void splat_loss_adjoint_down(const vf *in, int first,
+                                                                          vf *out)
+{
+#pragma GCC unroll 4
+    for (int o = 0; o < OUTPUTS; o++) {
+        int row = o + SSIM_RADIUS;
+        out[o] = vf_set(0);
+        if (splat_loss_has_row(first, row)) out[o] = in[row] * vf_set(ssim_window[0]);
+#pragma GCC unroll 5
+        for (int k = 1; k <= SSIM_RADIUS; k++)
+            if (splat_loss_has_row(first, row + k))
+                out[o] = vf_fma(vf_set(ssim_window[k]), in[row - k] + in[row + k], out[o]);
+    }
+}
+
 /* d sum S / dx(p) = sum_q w(p - q) (S_mean(q) + 2 x(p) S_square(q) + t(p) S_product(q)): the window
  * is symmetric, so the adjoint of the window is the window. */
-static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
-                              const float *const *t, int width, int rows, float weight,
-                              float *const *out)
+static inline __attribute__((always_inline)) void
+splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const float *const *t,
+                        int width, int rows, int first, float weight, float *const *out)
 {
     vf w = vf_set(weight);
     for (int i = 0; i < width; i += LANES)
@@ -133,8 +162,8 @@ static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
             vf in[INPUTS], sum[OUTPUTS];
 #pragma GCC unroll 14
             for (int k = 0; k < INPUTS; k++)
-                in[k] = vf_load(maps[m * INPUTS + k] + i);
-            splat_loss_window_down(in, sum);
+                if (splat_loss_has_row(first, k)) in[k] = vf_load(maps[m * INPUTS + k] + i);
+            splat_loss_adjoint_down(in, first, sum);
 #pragma GCC unroll 4
             for (int o = 0; o < OUTPUTS; o++) {
                 if (o >= rows) break;
@@ -145,6 +174,18 @@ static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
                 vf_store(out[o] + i, g);
             }
         }
+}
+
+static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
+                              const float *const *t, int width, int rows, int first, float weight,
+                              float *const *out)
+{
+    if (first == 0)
+        splat_loss_adjoint_rows(maps, x, t, width, rows, 0, weight, out);
+    else if (first == 1)
+        splat_loss_adjoint_rows(maps, x, t, width, rows, 1, weight, out);
+    else
+        splat_loss_adjoint_rows(maps, x, t, width, rows, -1, weight, out);
 }
 
 /* Samples of one channel's row as floats 0..1. */

@@ -38,7 +38,7 @@ static int splat_cpu_step(struct device *device, const struct splat_workspace *w
                               .stop_requested = device->stop_requested};
     TRY(splat_pass_run(&pass));
     splat_gradient_finish(&scene, view, gradients);
-    splat_pass_sums(&scene, sums);
+    splat_pass_sums(&pass, sums);
     return OK;
 }
 
@@ -56,7 +56,7 @@ static int splat_cpu_evaluate(struct device *device, const struct splat_workspac
                               .power = power,
                               .stop_requested = device->stop_requested};
     TRY(splat_pass_run(&pass));
-    splat_pass_sums(&scene, sums);
+    splat_pass_sums(&pass, sums);
     return OK;
 }
 

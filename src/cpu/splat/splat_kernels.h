@@ -5,6 +5,7 @@
 
 #include "device/splat_ops.h"
 #include "math/gaussian_form.h"
+#include "math/ssim_window.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -81,20 +82,22 @@ struct splat_kernels {
                         const float *feat, int channels, bool additive, float cut_power, int y0,
                         const struct splat_shown *shown);
 
-    /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
-     * there are none. Overwrites for each row S and its sum over columns from.. to - 1, and in the
-     * workspace the ssim_slope_row's: the partial derivatives of S by E[x], E[x^2]+E[t^2], E[x t],
-     * zero behind `width`. workspace: SSIM_WORKSPACE_ROWS of ssim_row_pitch(width). */
+    /* `rows` (1..SSIM_BLOCK) rows of SSIM, `step` (1 or 2) rows of pixels apart: x, t: the
+     * ssim_inputs(step) rows around them, zeros where there are none. Overwrites for each row S and
+     * its sum over columns from.. to - 1, and in the workspace the ssim_slope_row's: the partial
+     * derivatives of S by E[x], E[x^2]+E[t^2], E[x t], zero behind `width`. workspace:
+     * SSIM_WORKSPACE_ROWS of ssim_row_pitch(width). */
     void (*ssim_rows)(const float *const *x, const float *const *t, int width, int from, int to,
-                      int rows, float *workspace, float *const *s, float *sums);
+                      int rows, int step, float *workspace, float *const *s, float *sums);
 
     /* The adjoint, first: the window across an ssim_slope_row. */
     void (*ssim_slopes_across)(const float *slopes, int width, float *out);
 
-    /* Second: from SSIM_BLOCK + 10 rows of the first, second and third of them (one list) to the
-     * derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
+    /* Second: from ssim_inputs(1) rows of the first, second and third of them (one list) to the
+     * derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. first: 0 or
+     * 1: of the rows in the list this one and every other behind it are S's; else all. */
     void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
-                              const float *const *t, int width, int rows, float weight,
+                              const float *const *t, int width, int rows, int first, float weight,
                               float *const *out);
 
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
@@ -106,6 +109,14 @@ struct splat_kernels {
     void (*loss_row)(const float *x, const float *t, const float *ssim, const float *inverse,
                      int width, const float *factor, float *g, float *blended, double *sums);
 };
+
+enum { SSIM_INPUTS_MOST = 2 * (SSIM_BLOCK - 1) + SSIM_TAPS };
+
+/* Rows of pixels that the windows of SSIM_BLOCK rows reach. */
+static inline int ssim_inputs(int step)
+{
+    return step * (SSIM_BLOCK - 1) + SSIM_TAPS;
+}
 
 /* Floats of workspace for render_tile. */
 size_t splat_tile_workspace(void);

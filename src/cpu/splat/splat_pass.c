@@ -263,6 +263,19 @@ static void backward_band(const struct splat_pass *pass, struct splat_thread *th
     }
 }
 
+/* Rows that SSIM's windows lie around: what is measured is of all. */
+static enum splat_ssim_rows ssim_rows(const struct splat_pass *pass)
+{
+    return pass->gradients ? pass->loss->ssim_rows : SPLAT_SSIM_ALL;
+}
+
+static double ssim_windows(const struct splat_pass *pass)
+{
+    const struct splat_scene *scene = pass->scene;
+    return (double)scene->width * scene->channels *
+           splat_ssim_row_count(ssim_rows(pass), scene->height);
+}
+
 /* Compares a band's rows with the target and differentiates. */
 static void finish_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
                         int strip)
@@ -276,7 +289,8 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         }
         if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
             splat_ssim_gradient(scene, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK,
-                                -splat_loss_factor(pass->loss->ssim, splat_scene_samples(scene)));
+                                pass->loss->ssim_rows,
+                                -splat_loss_factor(pass->loss->ssim, ssim_windows(pass)));
         compare_row(pass, thread, y, r);
     }
     if (pass->gradients) backward_band(pass, thread, band, strip);
@@ -359,18 +373,22 @@ static void render_range(const struct splat_pass *pass, struct splat_thread *thr
     }
 }
 
-/* SSIM's maps for rows [row, end), counted in the sums within bands from..to-1. Returns the row
- * that is next. */
+/* SSIM's maps for those of the rows [row, end) that have windows, counted in the sums within bands
+ * from..to-1. Returns `end`: the row that is next. */
 static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row,
                                int end, int from, int to)
 {
-    const struct ssim_wanted wanted = {from * TILE, to * TILE, pass->inner_ssim, pass->gradients};
+    const struct ssim_wanted wanted = {from * TILE, to * TILE, pass->inner_ssim, pass->gradients,
+                                       ssim_rows(pass)};
+    int step = wanted.rows == SPLAT_SSIM_ALL ? 1 : 2;
+    if (!splat_ssim_has_row(wanted.rows, row)) row++;
     while (row < end) {
-        int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
+        int rows = (end - row + step - 1) / step;
+        if (rows > SSIM_BLOCK) rows = SSIM_BLOCK;
         splat_ssim_maps(pass->scene, pass->target, thread, row, rows, &wanted);
-        row += rows;
+        row += rows * step;
     }
-    return row;
+    return row > end ? end : row;
 }
 
 static bool splat_pass_has_windows(const struct splat_pass *pass)
@@ -497,8 +515,9 @@ int splat_pass_run(const struct splat_pass *asked)
     return stopped ? fail(ERR_STOPPED, "stopped within a pass over the image") : OK;
 }
 
-void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)
+void splat_pass_sums(const struct splat_pass *pass, struct splat_sums *sums)
 {
+    const struct splat_scene *scene = pass->scene;
     struct splat_row_sums total = {0};
     for (int y = 0; y < scene->height; y++) {
         for (int k = 0; k < PIXEL_SUMS; k++)
@@ -513,6 +532,6 @@ void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)
                                (scene->height - SSIM_TAPS + 1) * scene->channels;
     for (int k = 0; k < PIXEL_SUMS; k++)
         sums->pixel[k] = total.pixel[k] / n;
-    sums->ssim = total.ssim / n;
+    sums->ssim = total.ssim / ssim_windows(pass);
     sums->ssim_inner = total.ssim_inner / inner;
 }

@@ -28,6 +28,6 @@ struct splat_pass {
 int splat_pass_run(const struct splat_pass *pass);
 
 /* The rows' sums added up, as means. */
-void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums);
+void splat_pass_sums(const struct splat_pass *pass, struct splat_sums *sums);
 
 #endif
