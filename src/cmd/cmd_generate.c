@@ -71,7 +71,10 @@ static int dump_request(struct generation *g)
         ids[i] = (float)r->rows[i];
     TRY(generate_dump_add(g->dump, -1, "sigmas", 1, &levels, g->sigmas));
     TRY(generate_dump_add(g->dump, -1, "ids", 1, &count, ids));
-    return generate_dump_add(g->dump, -1, "text", 2, text, pipeline_features(g->pipeline));
+    TRY(generate_dump_add(g->dump, -1, "text", 2, text, pipeline_features(g->pipeline)));
+    const int64_t pooled = g->job.model.network.pooled_dim;
+    if (pooled == 0) return OK;
+    return generate_dump_add(g->dump, -1, "pooled", 1, &pooled, pipeline_pooled(g->pipeline));
 }
 
 /* ---- where images go ---- */

@@ -30,11 +30,18 @@ bool named_model_is(const char *operand)
 static int text_rows_of(const struct model_folder *folder)
 {
     int most = folder->network.text_most;
-    if (tokenizer_has_labels(folder->text)) return 1;
+    if (tokenizer_has_labels(folder->reader.tokens)) return 1;
+    if (folder->network.text_rows > 0) return folder->network.text_rows;
     if (most > TEXT_MOST_ROWS) most = TEXT_MOST_ROWS;
-    if (folder->reader.network && folder->encoder.config.positions < most)
-        most = folder->encoder.config.positions;
+    if (folder->reader.layers.network && folder->reader.layers.positions < most)
+        most = folder->reader.layers.positions;
     return most;
+}
+
+static int pooled_rows_of(const struct model_folder *folder)
+{
+    int positions = folder->clip.config.positions; /* 0: there is no such encoder */
+    return positions < TEXT_MOST_POOLED ? positions : TEXT_MOST_POOLED;
 }
 
 static int read_folder(struct named_model *model, const char *operand)
@@ -82,16 +89,23 @@ static size_t count_numbers(const struct store_tensor *const *weights, int tenso
     return count;
 }
 
+/* Of the layers that are computed. */
+static size_t encoder_numbers(const struct model_encoder *encoder)
+{
+    return encoder->layers.network ? encoder->layers.list->parameter_total : 0;
+}
+
 struct named_model_text named_model_others(const struct named_model *model)
 {
     struct named_model_text text = {""};
     const struct model_folder *folder = model->folder;
     size_t vae = count_numbers(folder->vae.weights, folder->vae.tensor_count);
-    size_t encoder = folder->encoder.list.parameter_total;
+    size_t encoder = encoder_numbers(&folder->reader), pooled = encoder_numbers(&folder->pooled);
     if (vae > 0) snprintf(text.text, sizeof text.text, ", %zu of its VAE", vae);
     size_t used = strlen(text.text);
     if (encoder > 0)
-        snprintf(text.text + used, sizeof text.text - used, ", %zu of its text encoder", encoder);
+        snprintf(text.text + used, sizeof text.text - used, ", %zu of its text encoder%s",
+                 encoder + pooled, pooled > 0 ? "s" : "");
     return text;
 }
 
@@ -121,7 +135,6 @@ void named_model_check_image(const struct named_model *model, bool from_image)
 int named_model_request(struct named_model *model, int width, int height, int steps,
                         bool from_image, struct pipeline_request *request)
 {
-    const struct model_defaults *own = &model->folder->defaults;
     free(model->init);
     model->init = NULL;
     if (from_image) {
@@ -134,11 +147,14 @@ int named_model_request(struct named_model *model, int width, int height, int st
                                          .height = height,
                                          .steps = steps,
                                          .row_count = model->text_rows,
-                                         .guidance = own->guidance > 0 ? own->guidance : 0,
+                                         .pooled_count = pooled_rows_of(model->folder),
+                                         .text_length = model->folder->network.text_rows,
+                                         .guidance = model_usual_guidance(model->folder),
                                          .noise = NOISE_PHILOX,
                                          .init = model->init,
                                          .strength = 1,
                                          .at_once = 1};
-    if (request->guidance == 0) return OK;
+    if (request->guidance == 0 || model->folder->network.guidance != DENOISER_GUIDED_BY_TEXT)
+        return OK;
     return model_empty_rows(model->folder, request->without, &request->without_count);
 }

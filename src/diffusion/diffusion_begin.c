@@ -49,6 +49,7 @@ static int begin_open(struct model_folder *model, const struct diffusion_design 
     *model = (struct model_folder){0};
     int code = model_folder_find(&path, name);
     if (code == OK) code = model_open_any(model, path);
+    if (code == OK) code = model_expect_s3dit(model);
     free(path);
     if (code < 0) return fail_within(code, "diffusion.init_from");
     if ((model->has_vae ? kl_folder_identity(&model->vae) : 0) != design->vae)
@@ -97,11 +98,12 @@ static int begin_read_table(const struct task_state *s, const struct model_folde
 {
     size_t width = (size_t)s->design.dit.text_dim;
     for (int row = 0; row < s->design.conditions.count; row++) {
-        int its = begin_row(s, model->text, row);
+        int its = begin_row(s, model->reader.tokens, row);
         if (its < 0)
             ++*missing;
         else
-            TRY(begin_read(model->table, (size_t)its * width, width, table + (size_t)row * width));
+            TRY(begin_read(model->reader.table, (size_t)its * width, width,
+                           table + (size_t)row * width));
     }
     return OK;
 }

@@ -114,20 +114,21 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct model_
 {
     const struct s3dit_model *dit = &s->network.model;
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
-    size_t table = (size_t)tokenizer_rows(model->text) * (size_t)dit->config.text_dim;
+    size_t table = (size_t)tokenizer_rows(model->reader.tokens) * (size_t)dit->config.text_dim;
     for (int i = 0; i < dit->list.tensor_count; i++)
         TRY(sampler_widen(s, model->weights[i], dit->list.tensors[i].count,
                           to + dit->list.tensors[i].offset));
-    TRY(sampler_widen(s, model->table, table, to + s->network.table));
+    TRY(sampler_widen(s, model->reader.table, table, to + s->network.table));
     return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
 }
 
 /* What the training had as its design. ERR_DATA for a model that is none of ours. */
 static int sampler_design_of(struct diffusion_design *design, const struct model_folder *model)
 {
-    const struct tokenizer *text = model->text;
+    const struct tokenizer *text = model->reader.tokens;
     bool has_bytes = tokenizer_kind_of(text) == TOKENIZER_BYTES;
     int scale = model_scale(model), most = s3dit_text_most(&model->dit.config);
+    TRY(model_expect_s3dit(model));
     *design = (struct diffusion_design){
         .dit = model->dit.config,
         .width = model->defaults.width / scale,

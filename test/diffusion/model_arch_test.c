@@ -1,5 +1,6 @@
 /* Models by the name of their architecture. */
 #include "diffusion/dit/s3dit.h"
+#include "diffusion/mmdit/mmdit.h"
 #include "diffusion/model/model_arch.h"
 #include "test/support.h"
 
@@ -25,10 +26,39 @@ START_TEST(z_image_has_its_size)
     ck_assert_uint_eq(decoder, 49545475);
     ck_assert_int_eq(model_scale(&arch.folder), 8);
     bytes = 0; /* 35 of the text encoder's 36 layers; its embedding stays in the file */
-    for (int t = 0; t < arch.folder.encoder.list.tensor_count; t++)
-        bytes += arch.folder.text_weights[t]->bytes;
+    for (int t = 0; t < arch.folder.reader.layers.list->tensor_count; t++)
+        bytes += arch.folder.reader.weights[t]->bytes;
     ck_assert_uint_eq(bytes, (size_t)2 * 35 * 100930816);
-    ck_assert_uint_eq(arch.folder.table->bytes, (size_t)2 * 151936 * 2560);
+    ck_assert_uint_eq(arch.folder.reader.table->bytes, (size_t)2 * 151936 * 2560);
+    model_arch_close(&arch);
+}
+END_TEST
+
+/* FLUX.1, as its own programs count it: with and without guidance; T5-XXL's encoder and CLIP-L. */
+START_TEST(flux_has_its_size_and_cost)
+{
+    static const struct {
+        int side;
+        double work;
+    } costs[] = {{512, 17.7e12}, {1024, 69.5e12}};
+    struct model_arch arch;
+    MUST(model_arch_open(&arch, "flux-1-schnell", false));
+    ck_assert_uint_eq(arch.folder.mmdit.list.parameter_total, 11891178560);
+    model_arch_close(&arch);
+    MUST(model_arch_open(&arch, "flux-1-dev", false));
+    ck_assert_uint_eq(arch.folder.mmdit.list.parameter_total, 11901408320);
+    /* less their tables: 32128 x 4096 and 32 x 64; 49408 x 768 and 77 x 768 */
+    ck_assert_uint_eq(arch.folder.t5.list.parameter_total, 4762310656 - 131596288 - 2048);
+    ck_assert_uint_eq(arch.folder.clip.list.parameter_total, 123060480 - 37945344 - 59136);
+    for (int i = 0; i < 2; i++) {
+        const struct mmdit_size size = {.samples = 1,
+                                        .height = costs[i].side / 8,
+                                        .width = costs[i].side / 8,
+                                        .text_rows = 256};
+        double work = 2 * mmdit_macs(&arch.folder.mmdit, &size);
+        ck_assert_msg(!(fabs(work / costs[i].work - 1) > .01), "%d: %g", costs[i].side, work);
+    }
+    ck_assert_int_eq(model_usual_steps(&arch.folder), 28);
     model_arch_close(&arch);
 }
 END_TEST
@@ -79,7 +109,7 @@ START_TEST(weights_are_drawn_alike_each_time)
     }
     float row[64];
     ck_assert_int_eq(one.folder.dit.config.text_dim, 64);
-    MUST(model_text_row(&one.folder, 1, row));
+    MUST(model_tensor_row(&one.folder, one.folder.reader.table, 1, row));
     ck_assert(row[0] <= 1 && row[0] >= -1);
     model_arch_close(&one);
     model_arch_close(&two);
@@ -100,6 +130,7 @@ Suite *model_arch_test_suite(void)
     Suite *suite = suite_create("model_arch_test");
     TCase *tests = tcase_create("model_arch");
     tcase_add_test(tests, z_image_has_its_size);
+    tcase_add_test(tests, flux_has_its_size_and_cost);
     tcase_add_test(tests, z_image_has_its_cost);
     tcase_add_test(tests, a_small_network_has_its_cost);
     tcase_add_test(tests, weights_are_drawn_alike_each_time);

@@ -42,11 +42,11 @@ START_TEST(what_is_written_is_read)
     ck_assert(model.dit.config.norm_eps == config.norm_eps);
     ck_assert(model.schedule.kind == SIGMA_SHIFT_STATIC && model.schedule.shift == 3.0);
     ck_assert(model.defaults.width == 16 && model.defaults.steps == 8);
-    ck_assert_int_eq(tokenizer_rows(model.text), 4);
-    ck_assert_int_eq(tokenizer_none(model.text), 3);
-    ck_assert_str_eq(tokenizer_label_name(model.text, 1), "red square");
+    ck_assert_int_eq(tokenizer_rows(model.reader.tokens), 4);
+    ck_assert_int_eq(tokenizer_none(model.reader.tokens), 3);
+    ck_assert_str_eq(tokenizer_label_name(model.reader.tokens, 1), "red square");
     float features[16];
-    MUST(model_text_row(&model, 2, features));
+    MUST(model_tensor_row(&model, model.reader.table, 2, features));
     for (int i = 0; i < 16; i++)
         ck_assert(features[i] == (float)formula_uniform("table", (uint64_t)(32 + i)));
     uint64_t checksum = model.checksum;
@@ -176,7 +176,7 @@ END_TEST
 static const struct {
     const char *file, *from, *to, *says;
 } edits[] = {
-    {"model_index.json", "ZImagePipeline", "FluxPipeline", "FluxPipeline"},
+    {"model_index.json", "ZImagePipeline", "SanaPipeline", "SanaPipeline"},
     {"model_index.json", "ZImageTransformer2DModel", "UNet2DConditionModel", "UNet2D"},
     {"model_index.json", "[null, null]", "[\"diffusers\", \"AutoencoderTiny\"]",
      "vae is a AutoencoderTiny; AutoencoderKL"},
@@ -249,7 +249,8 @@ START_TEST(tensors_that_are_refused)
                        shape, model.weights[t]->data));
     }
     const int64_t one = 1;
-    if (_i == 3) MUST(store_add(writer, "extra.weight", TENSOR_F32, 1, &one, model.table->data));
+    if (_i == 3)
+        MUST(store_add(writer, "extra.weight", TENSOR_F32, 1, &one, model.reader.table->data));
     char name[64];
     snprintf(name, sizeof name, "%s", model.dit.list.tensors[model.dit.list.tensor_count - 1].name);
     MUST(store_write(writer, path, false));
@@ -269,7 +270,7 @@ START_TEST(prefixed_names_of_the_table)
     struct model_folder model;
     struct store_writer *writer = store_writer_create();
     MUST(model_folder_open(&model, in_folder("m")));
-    MUST(store_add_f32(writer, "model.embed_tokens.weight", 4, 16, model.table->data));
+    MUST(store_add_f32(writer, "model.embed_tokens.weight", 4, 16, model.reader.table->data));
     MUST(store_write(writer, in_folder("renamed"), false));
     store_writer_free(writer);
     model_folder_close(&model);

@@ -141,20 +141,20 @@ START_TEST(rows_that_are_no_numbers)
     const struct placement_options options = {.way = PLACEMENT_NONE};
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
-    struct store_tensor table = *model.table;
+    struct store_tensor table = *model.reader.table;
     float *copy = malloc(table.bytes);
     ck_assert_ptr_nonnull(copy);
     for (size_t i = 0; i < table.bytes / sizeof *copy; i++)
         copy[i] = NAN;
     table.data = copy;
     table.is_copy = true;
-    const struct store_tensor *sound = model.table;
-    model.table = &table;
+    const struct store_tensor *sound = model.reader.table;
+    model.reader.table = &table;
     MUST(device_open(&device, "cpu", 1));
     MUST(pipeline_open(&pipeline, &model, device, &options, PIPELINE_AS_STORED));
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(pipeline_prepare(pipeline, &request, sigmas, &first), ERR_DATA);
-    model.table = sound;
+    model.reader.table = sound;
     MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
     pipeline_close(pipeline);
     device_close(device);

@@ -1,27 +1,13 @@
 /* Z-Image in its official layout, on random weights: each stage and each mode against diffusers'
  * and transformers' (zimage_goldens.py); files of every kind; what is opened, and when it is given
  * up; what is wrong with a folder. */
-#include "diffusion/pipeline/pipeline.h"
-#include "registry/devices.h"
-#include "test/diffusion/tiny_zimage.h"
-#include "test/near.h"
+#include "test/diffusion/official_made.h"
 
 Suite *zimage_test_suite(void);
 
-enum {
-    WIDTH = 48,
-    HEIGHT = 64,
-    PIXELS = WIDTH * HEIGHT,
-    FLOATS = 3 * PIXELS,
-    STATE = 16 * PIXELS / 64,
-    PROMPT = 11,
-    STEPS = 8
-};
+enum { PROMPT = 11, STEPS = 8 };
 
 static const struct zimage_files plain_files = {.type = TENSOR_F32, .shards = 1};
-
-static struct model_folder model;
-static float picture[FLOATS], mask[PIXELS];
 
 static void open_zimage(const struct zimage_files *files)
 {
@@ -33,13 +19,7 @@ static void set_up_zimage(void)
 {
     set_up();
     open_zimage(&plain_files);
-    for (int y = 0; y < HEIGHT; y++)
-        for (int x = 0; x < WIDTH; x++) {
-            mask[y * WIDTH + x] = y >= 16 && y < 40 && x >= 8 && x < 32 ? 1 : 0;
-            for (int c = 0; c < 3; c++)
-                picture[(c * HEIGHT + y) * WIDTH + x] =
-                    (float)((x * 16 + y * 7 + c * 60) % 256) / 255 * 2 - 1;
-        }
+    draw_official_picture();
 }
 
 static void tear_down_zimage(void)
@@ -61,110 +41,22 @@ static struct pipeline_request zimage_request(int length)
     return r;
 }
 
-/* What was made, and how. */
-struct made {
-    float image[FLOATS], z0[STATE], noise[STATE], states[STEPS + 1][STATE]; /* after step i */
-    float text[64 * 32];
-    struct placement_counts counts;
-    struct placement_report reports[8];
-    int report_count;
-};
-
-static int keep_state(void *context, int index, const char *name, int dims, const int64_t *shape,
-                      const float *data)
-{
-    struct made *made = context;
-    int step;
-    (void)dims, (void)shape;
-    if (index > 0) return OK;
-    if (strcmp(name, "z0") == 0) memcpy(made->z0, data, sizeof made->z0);
-    if (strcmp(name, "noise") == 0) memcpy(made->noise, data, sizeof made->noise);
-    if (sscanf(name, "step-%d", &step) == 1)
-        memcpy(made->states[step], data, sizeof made->states[step]);
-    return OK;
-}
-
-static int make_on(struct device *device, const struct pipeline_request *request,
-                   const struct placement_options *options, enum pipeline_weights weights,
-                   struct made *made)
-{
-    const uint64_t seed = 42;
-    const struct pipeline_watch watch = {.tensor = keep_state, .context = made};
-    struct pipeline *pipeline;
-    float sigmas[SIGMAS_MOST_STEPS + 1], *image = made->image;
-    int first;
-    MUST(pipeline_open(&pipeline, &model, device, options, weights));
-    int code = pipeline_prepare(pipeline, request, sigmas, &first);
-    if (code == OK) code = pipeline_run(pipeline, &seed, 1, &image, &watch);
-    if (code == OK)
-        memcpy(made->text, pipeline_features(pipeline),
-               (size_t)request->row_count * 32 * sizeof(float));
-    const struct placement *placement = pipeline_placement(pipeline);
-    made->counts = *placement_counts(placement);
-    made->report_count = placement_report_count(placement);
-    for (int i = 0; i < made->report_count && i < 8; i++)
-        made->reports[i] = *placement_report_at(placement, i);
-    pipeline_close(pipeline);
-    ck_assert_uint_eq(device->used_bytes, 0);
-    return code;
-}
-
-static int make(const struct pipeline_request *request, int threads,
-                const struct placement_options *options, struct made *made)
-{
-    struct device *device;
-    MUST(device_open(&device, "cpu", threads));
-    int code = make_on(device, request, options, PIPELINE_AS_STORED, made);
-    device_close(device);
-    return code;
-}
-
-static const struct placement_options anyhow = {.way = PLACEMENT_AUTO};
-
-static void near_golden(const char *stem, const char *name, const float *got, int dims,
-                        const int64_t *shape, double gate)
-{
-    static float right[FLOATS];
-    struct store_file *golden;
-    size_t count = 1;
-    char *path = string_format("test/golden/zimage_%s.safetensors", stem);
-    for (int d = 0; d < dims; d++)
-        count *= (size_t)shape[d];
-    MUST(store_open(&golden, path));
-    MUST(store_read_f32(golden, name, dims, shape, right));
-    double error = relative_error(got, right, count);
-    ck_assert_msg(error <= gate, "%s: %g off", name, error);
-    store_close(golden);
-    free(path);
-}
-
-static void near_state(const char *stem, const char *name, const float *state)
-{
-    const int64_t shape[3] = {16, HEIGHT / 8, WIDTH / 8};
-    near_golden(stem, name, state, 3, shape, 1e-4);
-}
-
 START_TEST(stages_of_diffusers)
 {
     static struct made made;
-    static float velocity[STATE], seen[FLOATS / 16];
+    static float velocity[STATE];
     const struct pipeline_request request = zimage_request(PROMPT);
-    const int64_t text[2] = {PROMPT, 32}, some[3] = {3, HEIGHT / 4, WIDTH / 4};
+    const int64_t text[2] = {PROMPT, 32};
     MUST(make(&request, 1, &anyhow, &made));
-    near_golden("text", "small.11", made.text, 2, text, 1e-5);
+    near_golden("zimage_text", "small.11", made.text, 2, text, 1e-5);
     const float step = 21.F / 22 - 1; /* the second sigma of eight */
     for (int i = 0; i < STATE; i++)
         velocity[i] = (made.states[1][i] - made.noise[i]) / step;
-    near_state("steps", "velocity", velocity);
-    near_state("steps", "latents.1", made.states[1]);
-    near_state("steps", "latents.4", made.states[4]);
-    near_state("steps", "latents.8", made.states[8]);
-    for (int c = 0; c < 3; c++)
-        for (int y = 0; y < HEIGHT / 4; y++)
-            for (int x = 0; x < WIDTH / 4; x++)
-                seen[(c * (HEIGHT / 4) + y) * (WIDTH / 4) + x] =
-                    made.image[(c * HEIGHT + 4 * y) * WIDTH + 4 * x];
-    near_golden("steps", "picture", seen, 3, some, 1e-4);
+    near_state("zimage_steps", "velocity", velocity);
+    near_state("zimage_steps", "latents.1", made.states[1]);
+    near_state("zimage_steps", "latents.4", made.states[4]);
+    near_state("zimage_steps", "latents.8", made.states[8]);
+    near_picture("zimage_steps", "picture", made.image);
 }
 END_TEST
 
@@ -175,14 +67,15 @@ START_TEST(a_prompt_in_its_template)
     static const char prompt[] = "a red cat";
     struct pipeline_request request = zimage_request(PROMPT);
     struct tokens tokens;
-    MUST(tokenizer_encode_chat(model.text, &tokens, prompt, strlen(prompt), TEXT_MOST_ROWS));
+    MUST(tokenizer_encode_chat(model.reader.tokens, &tokens, prompt, strlen(prompt),
+                               TEXT_MOST_ROWS));
     const int64_t text[2] = {tokens.count, 32};
     ck_assert_int_lt(tokens.count, 64);
     request.steps = 1;
     request.row_count = tokens.count;
     memcpy(request.rows, tokens.ids, (size_t)tokens.count * sizeof *tokens.ids);
     MUST(make(&request, 1, &anyhow, &made));
-    near_golden("text", "chat", made.text, 2, text, 1e-5);
+    near_golden("zimage_text", "chat", made.text, 2, text, 1e-5);
     tokens_free(&tokens);
 }
 END_TEST
@@ -197,12 +90,12 @@ START_TEST(modes_of_diffusers)
     for (int i = 0; i < 3; i++) {
         request.strength = strengths[i];
         MUST(make(&request, 1, &anyhow, &made));
-        near_state("modes", names[i], made.states[STEPS]);
+        near_state("zimage_modes", names[i], made.states[STEPS]);
     }
     request.strength = 0.6;
     request.mask = mask;
     MUST(make(&request, 1, &anyhow, &made));
-    near_state("modes", "inpaint", made.states[STEPS]);
+    near_state("zimage_modes", "inpaint", made.states[STEPS]);
     for (int i = 0; i < STATE; i++) { /* what is kept is kept to the bit */
         int y = i % (STATE / 16) / (WIDTH / 8), x = i % (WIDTH / 8);
         bool anew = mask[8 * y * WIDTH + 8 * x] > 0.5F;
@@ -214,7 +107,7 @@ START_TEST(modes_of_diffusers)
     text_prompt(PROMPT, request.without);
     request.without_count = PROMPT;
     MUST(make(&request, 1, &anyhow, &made));
-    near_state("modes", "guided", made.states[3]);
+    near_state("zimage_modes", "guided", made.states[3]);
 }
 END_TEST
 
@@ -234,7 +127,7 @@ START_TEST(files_of_every_kind)
         tear_down_zimage();
         set_up();
         open_zimage(i == 0 ? &wide : &files[_i]);
-        ck_assert_int_eq(store_shards_count(model.text_encoder), i == 0 ? 1 : files[_i].shards);
+        ck_assert_int_eq(store_shards_count(model.reader.shards), i == 0 ? 1 : files[_i].shards);
         MUST(make(&request, 1, &anyhow, i == 0 ? &right : &made));
     }
     ck_assert_mem_eq(made.text, right.text, sizeof made.text);
@@ -362,7 +255,7 @@ START_TEST(stopped_between_layers)
     MUST(device_open(&device, "cpu", 1));
     MUST(pipeline_open(&pipeline, &model, device, &anyhow, PIPELINE_AS_STORED));
     MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
-    for (int looks = 0; looks < model.reader.list->block_count; looks++) {
+    for (int looks = 0; looks < model.reader.layers.list->block_count; looks++) {
         stop_looks = looks;
         ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, &image, &watch), ERR_STOPPED);
         ck_assert_str_eq(placement_report_at(pipeline_placement(pipeline), looks)->stage, "text");
@@ -465,9 +358,9 @@ START_TEST(caches_of_a_changed_encoder_are_not_read)
     MUST(make(&request, 1, &anyhow, &first));
     for (int i = 0; i < 2; i++) {
         if (i == 0)
-            change_number(model.text_weights[QWEN3_UP], 64 * 32 - 1);
+            change_number(model.reader.weights[QWEN3_UP], 64 * 32 - 1);
         else
-            change_number(model.table, 200 * 32);
+            change_number(model.reader.table, 200 * 32);
         MUST(make(&request, 1, &anyhow, &made));
         ck_assert_int_eq(made.report_count, 3);
         ck_assert(memcmp(made.text, first.text, sizeof made.text) != 0);
@@ -496,7 +389,7 @@ START_TEST(caches_of_others_are_not_read)
     ck_assert_int_eq(made.report_count, 3);
     ck_assert_int_eq(entries(cache), 2);
     ck_assert(memcmp(made.text, stored.text, sizeof made.text) != 0); /* of rounded matrices */
-    near_golden("text", "small.11", made.text, 2, shape, 2e-2);
+    near_golden("zimage_text", "small.11", made.text, 2, shape, 2e-2);
     model_folder_close(&model);
     edit_text("m/text_encoder/config.json", "1e-06", "1e-05");
     MUST(model_folder_open(&model, in_folder("m")));
@@ -583,7 +476,7 @@ START_TEST(weights_that_are_no_numbers)
 {
     static struct made made;
     struct pipeline_request request = zimage_request(PROMPT);
-    const struct store_tensor *sound = model.text_weights[QWEN3_UP];
+    const struct store_tensor *sound = model.reader.weights[QWEN3_UP];
     struct store_tensor tensor = *sound;
     float *copy = malloc(tensor.bytes);
     ck_assert_ptr_nonnull(copy);
@@ -591,11 +484,11 @@ START_TEST(weights_that_are_no_numbers)
     copy[0] = NAN;
     tensor.data = copy;
     tensor.is_copy = true;
-    model.text_weights[QWEN3_UP] = &tensor;
+    model.reader.weights[QWEN3_UP] = &tensor;
     ck_assert_int_eq(make(&request, 1, &anyhow, &made), ERR_DATA);
     ck_assert_ptr_nonnull(strstr(error_message(), "text: no number comes out"));
     ck_assert_ptr_nonnull(strstr(error_message(), "layers.0.mlp.up_proj.weight"));
-    model.text_weights[QWEN3_UP] = sound;
+    model.reader.weights[QWEN3_UP] = sound;
     free(copy);
     request.rows[0] = 410;
     ck_assert_int_eq(make(&request, 1, &anyhow, &made), ERR_USAGE);

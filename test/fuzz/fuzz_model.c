@@ -60,16 +60,18 @@ static void fuzz_fill_folder(void)
 static void fuzz_use(const struct model_folder *model)
 {
     static const char prompt[] = "red square \xF0\x9F\x90\x88\xFF circle";
-    const int rows = tokenizer_rows(model->text), none = tokenizer_none(model->text);
+    const int rows = tokenizer_rows(model->reader.tokens),
+              none = tokenizer_none(model->reader.tokens);
     int width = model->dit.config.text_dim;
     struct tokens tokens;
     float *features = malloc((size_t)width * sizeof *features);
     require(features != NULL);
-    if (tokenizer_encode(model->text, &tokens, prompt, sizeof prompt - 1, TEXT_MOST_ROWS) == 0) {
+    if (tokenizer_encode(model->reader.tokens, &tokens, prompt, sizeof prompt - 1,
+                         TEXT_MOST_ROWS) == 0) {
         require(tokens.count > 0 && tokens.count <= TEXT_MOST_ROWS);
         for (int i = 0; i < tokens.count; i++) {
             require(tokens.ids[i] >= 0 && tokens.ids[i] < rows);
-            require(model_text_row(model, tokens.ids[i], features) == 0);
+            require(model_tensor_row(model, model->reader.table, tokens.ids[i], features) == 0);
         }
         tokens_free(&tokens);
     }

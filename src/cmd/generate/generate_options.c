@@ -14,11 +14,15 @@ int generate_read_options(struct generate_options *o, int argc, char **argv)
                     "of a model of texts: what the image shows"),
         OPTION_TEXT("negative", "TEXT|@FILE", &o->negative,
                     "what guidance leads away from; else from a prompt that says nothing"),
+        OPTION_TEXT("text-length", "N", &o->text_length,
+                    "of FLUX.1: tokens that a prompt is filled up to, or cut (512; schnell 256)"),
         OPTION_TEXT("guidance", "G", &o->guidance,
-                    "how far; 0: as the model predicts (others' scale is 1 higher)"),
+                    "how far; 0: as the model predicts (others' scale is 1 higher; FLUX.1-dev is "
+                    "told theirs: 3.5)"),
         OPTION_TEXT("init-image", "FILE", &o->init, "begin with this image instead of noise alone"),
-        OPTION_TEXT("strength", "S", &o->strength,
-                    "how much of it is made anew, above 0 to 1 (0.6; with --mask 1)"),
+        OPTION_TEXT(
+            "strength", "S", &o->strength,
+            "how much of it is made anew, above 0 to 1 (0.6; with --mask 1, of FLUX.1 0.6)"),
         OPTION_TEXT("mask", "FILE", &o->mask, "only where it is white; all other pixels stay"),
         OPTION_FLAG("invert-mask", &o->invert_mask, "only where it is black"),
         OPTION_FLAG(

@@ -49,6 +49,7 @@ static int apply_like(struct generate_job *job, struct generate_options *o)
         {"invert_mask", &o->invert},
         {"steps", &o->steps},
         {"guidance", &o->guidance},
+        {"text_length", &o->text_length},
         {"seed", &o->seed},
         {sized ? NULL : "size", &o->size},
         {"rng", &o->rng},
@@ -151,7 +152,7 @@ static int read_prompt(const char *option, const char *text, bool is_text, char 
 static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
                          size_t bytes, int *rows, int *count)
 {
-    TRY(model_text_rows(&job->model, option, text, bytes, rows, count));
+    TRY(model_text_rows(&job->model, option, text, bytes, job->request.text_length, rows, count));
     if (bytes == 0) log_info("%s is empty: the model is told nothing", option);
     return OK;
 }
@@ -159,7 +160,7 @@ static int encode_prompt(const struct generate_job *job, const char *option, con
 static int resolve_label(struct generate_job *job, const char *label)
 {
     struct pipeline_request *r = &job->request;
-    const struct tokenizer *text = job->model.text;
+    const struct tokenizer *text = job->model.reader.tokens;
     r->row_count = 1;
     if (strcmp(label, "none") == 0 && tokenizer_has_labels(text) &&
         tokenizer_label(text, label, &r->rows[0]) < 0) {
@@ -173,15 +174,30 @@ static int resolve_label(struct generate_job *job, const char *label)
     return OK;
 }
 
+static int resolve_text_length(struct generate_job *job, const struct generate_options *o)
+{
+    int64_t length = job->model.network.text_rows;
+    if (o->text_length &&
+        (!number_parse_int(o->text_length, &length) || length < 1 || length > TEXT_MOST_ROWS))
+        return fail(ERR_USAGE, "--text-length %.40s: a whole number from 1 to %d", o->text_length,
+                    TEXT_MOST_ROWS);
+    if (o->text_length && job->model.network.text_rows == 0)
+        log_warning("--text-length has no effect: this model reads a prompt as long as it is");
+    job->request.text_length = job->model.network.text_rows > 0 ? (int)length : 0;
+    return OK;
+}
+
 static int resolve_condition(struct generate_job *job, const struct generate_options *o)
 {
     struct pipeline_request *r = &job->request;
-    const struct tokenizer *text = job->model.text;
+    const struct tokenizer *text = job->model.reader.tokens;
     size_t bytes;
     if (o->prompt && o->label) return fail(ERR_USAGE, "--prompt and --label exclude each other");
     if (o->prompt) {
         TRY(read_prompt("--prompt", o->prompt, o->prompt_is_text, &job->prompt, &bytes));
-        return encode_prompt(job, "--prompt", job->prompt, bytes, r->rows, &r->row_count);
+        TRY(encode_prompt(job, "--prompt", job->prompt, bytes, r->rows, &r->row_count));
+        return model_pooled_rows(&job->model, "--prompt", job->prompt, bytes, r->pooled_rows,
+                                 &r->pooled_count);
     }
     if (o->label) return resolve_label(job, o->label);
     if (!tokenizer_has_labels(text)) return fail(ERR_USAGE, "no prompt: add --prompt TEXT");
@@ -201,11 +217,27 @@ static int resolve_negative(struct generate_job *job, const struct generate_opti
     return encode_prompt(job, "--negative", job->negative, bytes, r->without, &r->without_count);
 }
 
+/* Of a model that was trained with guidance: there is no other text to go away from. */
+static void say_without_negative(const struct generate_job *job, const struct generate_options *o)
+{
+    bool by_number = job->model.network.guidance == DENOISER_GUIDED_BY_NUMBER;
+    if (o->negative)
+        log_warning("--negative has no effect: this model was trained to be guided %s",
+                    by_number ? "by a number" : "already");
+    if (o->guidance && !by_number)
+        log_warning("--guidance has no effect: this model was trained to do without");
+}
+
 static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
 {
     struct pipeline_request *r = &job->request;
-    r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
+    r->guidance = model_usual_guidance(&job->model);
     if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
+    if (job->model.network.guidance != DENOISER_GUIDED_BY_TEXT) {
+        say_without_negative(job, o);
+        if (job->model.network.guidance == DENOISER_UNGUIDED) r->guidance = 0.0;
+        return OK;
+    }
     TRY(resolve_negative(job, o));
     if (r->guidance == 0.0 || pipeline_request_is_guided(r)) return OK;
     if (o->guidance || o->negative)
@@ -310,7 +342,7 @@ static int resolve_tiling(struct generate_job *job, const struct generate_option
 static int resolve_text_cache(struct generate_job *job, const struct generate_options *o)
 {
     bool is_none = o->text_cache && strcmp(o->text_cache, "none") == 0;
-    if (is_none || !job->model.reader.network) return OK;
+    if (is_none || !job->model.reader.layers.network) return OK;
     job->text_cache =
         o->text_cache ? string_format("%s", o->text_cache) : dataset_cache_folder(job->model.path);
     job->request.text_cache = job->text_cache;
@@ -403,7 +435,7 @@ static int resolve_images(struct generate_job *job, const struct generate_option
     r->width = width;
     r->height = height;
     r->init = job->init;
-    r->strength = o->mask ? 1.0 : 0.6;
+    r->strength = o->mask ? job->model.network.traits->inpaint_strength : 0.6;
     if (o->strength && !number_parse_double(o->strength, &r->strength))
         return fail(ERR_USAGE, "--strength %.40s: a number above 0, to 1", o->strength);
     int first;
@@ -434,7 +466,7 @@ static bool environment_is_testing(void)
 static void say_what_has_no_effect(const struct generate_job *job, const struct generate_options *o)
 {
     if (!o->mask) options_without_effect("invert-mask composite no-composite", "without --mask");
-    if (o->text_cache && !job->model.reader.network)
+    if (o->text_cache && !job->model.reader.layers.network)
         log_warning("--text-cache has no effect: this model has no text encoder");
     if (o->mask && (o->no_composite || o->wants_composite) && !job->model.has_vae)
         log_warning(
@@ -458,6 +490,7 @@ int generate_open_model(struct generate_job *job, const char *operand)
 int generate_resolve_request(struct generate_job *job, const struct generate_options *o)
 {
     TRY(resolve_choices(job, o));
+    TRY(resolve_text_length(job, o));
     TRY(resolve_condition(job, o));
     TRY(resolve_guidance(job, o));
     TRY(resolve_steps(job, o));
@@ -524,6 +557,8 @@ int generate_describe(const struct generate_job *job, const struct generate_opti
     TRY(png_texts_add(texts, "seed", text));
     TRY(add_number(texts, "steps", r->steps));
     TRY(add_number(texts, "guidance", r->guidance));
+    if (r->text_length != job->model.network.text_rows)
+        TRY(add_number(texts, "text_length", r->text_length));
     snprintf(text, sizeof text, "%dx%d", r->width, r->height);
     TRY(png_texts_add(texts, "size", text));
     TRY(png_texts_add(texts, "rng", job->noise));

@@ -11,7 +11,7 @@
 /* NULL: not given. */
 struct generate_options {
     const char *model, *prompt, *negative, *label, *init, *strength, *mask, *invert, *steps;
-    const char *guidance, *seed, *size, *preset, *rng, *dtype, *like, *output, *dump;
+    const char *guidance, *text_length, *seed, *size, *preset, *rng, *dtype, *like, *output, *dump;
     const char *offload, *prefetch, *vae_tiling, *device, *text_cache;
     const char *composite; /* of --like: "false" */
     int64_t count, at_once;

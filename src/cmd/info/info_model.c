@@ -133,12 +133,13 @@ static void describe_use(const char *path, char *text, size_t room)
     struct model_folder model;
     if (model_open_any(&model, path) < 0) {
         snprintf(text, room, "no: %s", error_message());
-    } else if (!tokenizer_has_labels(model.text)) {
+    } else if (!tokenizer_has_labels(model.reader.tokens)) {
         snprintf(text, room, "yes, by --prompt");
-    } else if (tokenizer_rows(model.text) == 1) {
+    } else if (tokenizer_rows(model.reader.tokens) == 1) {
         snprintf(text, room, "yes");
     } else {
-        snprintf(text, room, "yes, by --label: %s", tokenizer_label_names(model.text).text);
+        snprintf(text, room, "yes, by --label: %s",
+                 tokenizer_label_names(model.reader.tokens).text);
     }
     model_folder_close(&model);
 }

@@ -43,7 +43,7 @@ static void serve_diffusion_condition(struct generate_options *o, const struct g
 {
     bool has_prompt = ask->prompt && *ask->prompt;
     o->label = ask->label;
-    if (!tokenizer_has_labels(job->model.text))
+    if (!tokenizer_has_labels(job->model.reader.tokens))
         o->prompt = ask->prompt;
     else if (!o->label)
         o->label = has_prompt ? ask->prompt : "none";

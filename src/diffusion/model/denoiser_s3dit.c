@@ -45,14 +45,24 @@ static int denoiser_s3dit_check_size(const struct model_folder *model, int heigh
     return s3dit_check_size(&model->dit.config, height, width, text_rows);
 }
 
+int model_expect_s3dit(const struct model_folder *model)
+{
+    if (model->network.traits == &denoiser_s3dit) return OK;
+    return fail(ERR_DATA, "%s: its network is no S3-DiT, which alone is trained and compared here",
+                model->path);
+}
+
 static int denoiser_s3dit_steps(const struct model_folder *model)
 {
     return model_is_turbo(model) ? TURBO_STEPS : USUAL_STEPS;
 }
 
 const struct denoiser_traits denoiser_s3dit = {.kind = DENOISER_S3DIT,
+                                               .channels_key = "in_channels",
                                                .text_key = "cap_feat_dim",
+                                               .inpaint_strength = 1,
                                                .read = denoiser_s3dit_read,
+                                               .read_text = model_read_qwen3,
                                                .list = denoiser_s3dit_list,
                                                .list_blocks = denoiser_s3dit_blocks,
                                                .check_size = denoiser_s3dit_check_size,

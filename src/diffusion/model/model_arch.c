@@ -32,94 +32,155 @@ static const char arch_table_name[] = "embed_tokens.weight";
         .t_scale = 1000, .norm_eps = 1e-5                                                          \
     }
 
-/* Z-Image: as many blocks whatever its widths, so that its ladder has the same steps. */
+/* Z-Image and FLUX.1: as many blocks whatever their widths, so that their ladders have the same
+ * steps. */
 #define Z_IMAGE(width, own_heads, width_of_text, ...)                                              \
     {                                                                                              \
         .channels = 16, .patch = 2, .dim = (width), .layers = 30, .refiner_layers = 2,             \
         .heads = (own_heads), .text_dim = (width_of_text), .axes = {__VA_ARGS__},                  \
         .axes_lens = {1024, 512, 512}, .rope_theta = 256, .t_scale = 1000, .norm_eps = 1e-5        \
     }
-#define Z_IMAGE_VAE(...)                                                                           \
+#define FLUX_1(own_heads, width_of_head, width_of_text, width_of_pooled, is_guided, ...)           \
+    {                                                                                              \
+        .channels = 16, .double_blocks = 19, .single_blocks = 38, .heads = (own_heads),            \
+        .head_dim = (width_of_head), .text_dim = (width_of_text), .pooled_dim = (width_of_pooled), \
+        .guidance = (is_guided), .axes = {                                                         \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define VAE_OF_16(...)                                                                             \
     {                                                                                              \
         .levels = 4, .widths = {__VA_ARGS__}, .resnets = 2, .latent_channels = 16, .groups = 32,   \
         .attention = true, .scaling = .3611, .shift = .1159                                        \
     }
+#define CLIP(width, width_of_mlp, own_heads, words)                                                \
+    {                                                                                              \
+        .hidden = (width), .mlp = (width_of_mlp), .layers = 12, .heads = (own_heads),              \
+        .vocabulary = (words), .positions = 77, .end = 2, .eps = 1e-5                              \
+    }
+#define T5(width, width_of_mlp, own_heads, width_of_head, words)                                   \
+    {                                                                                              \
+        .hidden = (width), .mlp = (width_of_mlp), .layers = 24, .heads = (own_heads),              \
+        .head_dim = (width_of_head), .vocabulary = (words), .buckets = 32, .distance = 128,        \
+        .eps = 1e-6                                                                                \
+    }
 
 static const struct arch {
     const char *name;
-    struct s3dit_config config;
     enum tensor_type type;
-    double shift;
     int side, text_rows;
-    struct kl_config vae;     /* levels 0: none */
-    struct qwen3_config text; /* layers 0: none, prompts are rows of a table */
+    double shift;              /* of the schedule; */
+    bool is_dynamic;           /* where the size says how far, not used */
+    struct s3dit_config s3dit; /* the network: dim 0: */
+    struct mmdit_config mmdit; /* this one */
+    struct kl_config vae;      /* levels 0: none */
+    struct qwen3_config text;  /* layers 0: none, prompts are rows of a table; or these two: */
+    struct clip_config clip;
+    struct t5_config t5;
 } archs[] = {
-    {"s3dit-1m", S3DIT_1M(3), TENSOR_F32, 1, 16, 1, {.levels = 0}, {.layers = 0}},
-    {"s3dit-1m-latent",
-     S3DIT_1M(4),
-     TENSOR_F32,
-     1,
-     64,
-     1,
-     {.levels = 3,
-      .widths = {16, 32, 32},
-      .resnets = 1,
-      .latent_channels = 4,
-      .groups = 8,
-      .attention = true,
-      .scaling = 1,
-      .shift = 0},
-     {.layers = 0}},
-    {"s3dit-42m", S3DIT_42M(3), TENSOR_F32, 1, 32, 1, {.levels = 0}, {.layers = 0}},
-    {"s3dit-42m-latent",
-     S3DIT_42M(16),
-     TENSOR_F32,
-     1,
-     256,
-     1,
-     {.levels = 4,
-      .widths = {64, 128, 256, 256},
-      .resnets = 2,
-      .latent_channels = 16,
-      .groups = 32,
-      .attention = true,
-      .scaling = 1,
-      .shift = 0},
-     {.layers = 0}},
-    {"z-image-turbo",
-     Z_IMAGE(3840, 30, 2560, 32, 48, 48),
-     TENSOR_BF16,
-     3,
-     1024,
-     TEXT_MOST_ROWS,
-     Z_IMAGE_VAE(128, 256, 512, 512),
-     {.hidden = 2560,
-      .mlp = 9728,
-      .layers = 36,
-      .heads = 32,
-      .kv_heads = 8,
-      .head_dim = 128,
-      .vocabulary = 151936,
-      .positions = 40960,
-      .rope_theta = 1e6,
-      .eps = 1e-6}},
-    {"z-image-20th",
-     Z_IMAGE(192, 6, 128, 8, 12, 12),
-     TENSOR_BF16,
-     3,
-     256,
-     64,
-     Z_IMAGE_VAE(32, 32, 32, 32),
-     {.hidden = 128,
-      .mlp = 486,
-      .layers = 36,
-      .heads = 12,
-      .kv_heads = 3,
-      .head_dim = 16,
-      .vocabulary = 7597,
-      .positions = 2048,
-      .rope_theta = 1e6,
-      .eps = 1e-6}},
+    {.name = "s3dit-1m",
+     .type = TENSOR_F32,
+     .side = 16,
+     .text_rows = 1,
+     .shift = 1,
+     .s3dit = S3DIT_1M(3)},
+    {.name = "s3dit-1m-latent",
+     .type = TENSOR_F32,
+     .side = 64,
+     .text_rows = 1,
+     .shift = 1,
+     .s3dit = S3DIT_1M(4),
+     .vae = {.levels = 3,
+             .widths = {16, 32, 32},
+             .resnets = 1,
+             .latent_channels = 4,
+             .groups = 8,
+             .attention = true,
+             .scaling = 1,
+             .shift = 0}},
+    {.name = "s3dit-42m",
+     .type = TENSOR_F32,
+     .side = 32,
+     .text_rows = 1,
+     .shift = 1,
+     .s3dit = S3DIT_42M(3)},
+    {.name = "s3dit-42m-latent",
+     .type = TENSOR_F32,
+     .side = 256,
+     .text_rows = 1,
+     .shift = 1,
+     .s3dit = S3DIT_42M(16),
+     .vae = {.levels = 4,
+             .widths = {64, 128, 256, 256},
+             .resnets = 2,
+             .latent_channels = 16,
+             .groups = 32,
+             .attention = true,
+             .scaling = 1,
+             .shift = 0}},
+    {.name = "z-image-turbo",
+     .type = TENSOR_BF16,
+     .side = 1024,
+     .text_rows = TEXT_MOST_ROWS,
+     .shift = 3,
+     .s3dit = Z_IMAGE(3840, 30, 2560, 32, 48, 48),
+     .vae = VAE_OF_16(128, 256, 512, 512),
+     .text = {.hidden = 2560,
+              .mlp = 9728,
+              .layers = 36,
+              .heads = 32,
+              .kv_heads = 8,
+              .head_dim = 128,
+              .vocabulary = 151936,
+              .positions = 40960,
+              .rope_theta = 1e6,
+              .eps = 1e-6}},
+    {.name = "z-image-20th",
+     .type = TENSOR_BF16,
+     .side = 256,
+     .text_rows = 64,
+     .shift = 3,
+     .s3dit = Z_IMAGE(192, 6, 128, 8, 12, 12),
+     .vae = VAE_OF_16(32, 32, 32, 32),
+     .text = {.hidden = 128,
+              .mlp = 486,
+              .layers = 36,
+              .heads = 12,
+              .kv_heads = 3,
+              .head_dim = 16,
+              .vocabulary = 7597,
+              .positions = 2048,
+              .rope_theta = 1e6,
+              .eps = 1e-6}},
+    {.name = "flux-1-dev",
+     .type = TENSOR_BF16,
+     .side = 1024,
+     .text_rows = TEXT_MOST_ROWS,
+     .is_dynamic = true,
+     .shift = 3,
+     .mmdit = FLUX_1(24, 128, 4096, 768, true, 16, 56, 56),
+     .vae = VAE_OF_16(128, 256, 512, 512),
+     .clip = CLIP(768, 3072, 12, 49408),
+     .t5 = T5(4096, 10240, 64, 64, 32128)},
+    {.name = "flux-1-schnell",
+     .type = TENSOR_BF16,
+     .side = 1024,
+     .text_rows = TEXT_MOST_ROWS / 2,
+     .shift = 1,
+     .mmdit = FLUX_1(24, 128, 4096, 768, false, 16, 56, 56),
+     .vae = VAE_OF_16(128, 256, 512, 512),
+     .clip = CLIP(768, 3072, 12, 49408),
+     .t5 = T5(4096, 10240, 64, 64, 32128)},
+    {.name = "flux-20th",
+     .type = TENSOR_BF16,
+     .side = 256,
+     .text_rows = 64,
+     .is_dynamic = true,
+     .shift = 3,
+     .mmdit = FLUX_1(5, 32, 208, 40, true, 4, 14, 14),
+     .vae = VAE_OF_16(32, 32, 32, 32),
+     .clip = CLIP(40, 154, 4, 2470),
+     .t5 = T5(208, 512, 13, 16, 1606)},
 };
 
 enum { ARCHS = sizeof archs / sizeof *archs };
@@ -196,60 +257,96 @@ static void arch_list_tensor(struct model_arch *arch, const char *name, enum ten
     memcpy(tensor->shape, shape, (size_t)dims * sizeof *shape);
 }
 
-static void arch_list_all(struct model_arch *arch, enum tensor_type type)
+static void arch_list_blocks(struct model_arch *arch, const struct block_list *list,
+                             enum tensor_type type)
 {
-    const struct block_list *list = model_tensors(&arch->folder);
-    const struct qwen3_model *text = &arch->folder.encoder;
-    const int64_t table[2] = {text->config.vocabulary, text->config.hidden};
     for (int t = 0; t < list->tensor_count; t++) {
         const struct block_tensor *tensor = &list->tensors[t];
         arch_list_tensor(arch, tensor->name, type, tensor->dims, tensor->shape, tensor->count);
     }
+}
+
+static void arch_list_matrix(struct model_arch *arch, const char *name, enum tensor_type type,
+                             int64_t rows, int64_t width)
+{
+    const int64_t shape[2] = {rows, width};
+    arch_list_tensor(arch, name, type, 2, shape, (size_t)rows * (size_t)width);
+}
+
+static void arch_list_vae(struct model_arch *arch, enum tensor_type type)
+{
     for (int t = 0; t < arch->vae.parameter_count; t++) {
         const struct net_parameter *p = &arch->vae.parameters[t];
         arch->folder.vae.encoder_tensors += kl_is_of_encoder(p->name);
         arch_list_tensor(arch, p->name, type, p->dims, p->shape, p->count);
     }
-    for (int t = 0; t < text->list.tensor_count; t++) {
-        const struct block_tensor *tensor = &text->list.tensors[t];
-        arch_list_tensor(arch, tensor->name, type, tensor->dims, tensor->shape, tensor->count);
-    }
-    if (arch->folder.reader.network)
-        arch_list_tensor(arch, arch_table_name, type, 2, table,
-                         (size_t)table[0] * (size_t)table[1]);
+    arch->folder.vae.tensor_count = arch->vae.parameter_count;
+}
+
+/* Encoders' layers, then what lies beside them. */
+static void arch_list_text(struct model_arch *arch, enum tensor_type type)
+{
+    const struct model_folder *folder = &arch->folder;
+    const struct qwen3_config *qwen3 = &folder->qwen3.config;
+    const struct clip_config *clip = &folder->clip.config;
+    const struct t5_config *t5 = &folder->t5.config;
+    if (folder->reader.layers.network) arch_list_blocks(arch, folder->reader.layers.list, type);
+    if (folder->pooled.layers.network) arch_list_blocks(arch, folder->pooled.layers.list, type);
+    if (qwen3->layers > 0)
+        arch_list_matrix(arch, arch_table_name, type, qwen3->vocabulary, qwen3->hidden);
+    if (t5->layers == 0) return;
+    arch_list_matrix(arch, "shared.weight", type, t5->vocabulary, t5->hidden);
+    arch_list_matrix(arch, T5_TABLE, type, t5->buckets, t5->heads);
+    arch_list_matrix(arch, CLIP_TABLE, type, clip->vocabulary, clip->hidden);
+    arch_list_matrix(arch, CLIP_POSITIONS, type, clip->positions, clip->hidden);
+}
+
+static int arch_layers_count(const struct model_encoder *encoder)
+{
+    return encoder->layers.network ? encoder->layers.list->tensor_count : 0;
 }
 
 /* Where the folder keeps its tensors, in the order of the list. */
 static void arch_share_out(struct model_arch *arch)
 {
     struct model_folder *folder = &arch->folder;
+    bool has_pooled = folder->pooled.layers.network != NULL;
     const struct {
         const struct store_tensor **to;
         int count;
     } parts[] = {{folder->weights, model_tensors(folder)->tensor_count},
                  {folder->vae.weights, arch->vae.parameter_count},
-                 {folder->text_weights, folder->encoder.list.tensor_count},
-                 {&folder->table, folder->reader.network != NULL}};
+                 {folder->reader.weights, arch_layers_count(&folder->reader)},
+                 {folder->pooled.weights, arch_layers_count(&folder->pooled)},
+                 {&folder->reader.table, folder->reader.layers.network != NULL},
+                 {&folder->reader.more, has_pooled},
+                 {&folder->pooled.table, has_pooled},
+                 {&folder->pooled.more, has_pooled}};
     int at = 0;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
         for (int t = 0; t < parts[p].count; t++)
             parts[p].to[t] = &arch->tensors[at++];
-    folder->vae.tensor_count = arch->vae.parameter_count;
 }
 
 static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
 {
+    enum { BESIDE = 4 };
     struct model_folder *folder = &arch->folder;
     size_t own = (size_t)model_tensors(folder)->tensor_count,
            vae = (size_t)arch->vae.parameter_count;
-    size_t text = (size_t)folder->encoder.list.tensor_count;
-    arch->tensors = calloc(own + vae + text + 1, sizeof *arch->tensors);
+    size_t reader = (size_t)arch_layers_count(&folder->reader),
+           pooled = (size_t)arch_layers_count(&folder->pooled);
+    arch->tensors = calloc(own + vae + reader + pooled + BESIDE, sizeof *arch->tensors);
     folder->weights = calloc(own, sizeof *folder->weights);
     folder->vae.weights = calloc(vae + 1, sizeof *folder->vae.weights);
-    folder->text_weights = calloc(text + 1, sizeof *folder->text_weights);
-    if (!arch->tensors || !folder->weights || !folder->vae.weights || !folder->text_weights)
+    folder->reader.weights = calloc(reader + 1, sizeof *folder->reader.weights);
+    folder->pooled.weights = calloc(pooled + 1, sizeof *folder->pooled.weights);
+    if (!arch->tensors || !folder->weights || !folder->vae.weights || !folder->reader.weights ||
+        !folder->pooled.weights)
         return fail(ERR_SYSTEM, "out of memory");
-    arch_list_all(arch, type);
+    arch_list_blocks(arch, model_tensors(folder), type);
+    arch_list_vae(arch, type);
+    arch_list_text(arch, type);
     arch_share_out(arch);
     *bytes = 0;
     for (int t = 0; t < arch->tensor_count; t++)
@@ -273,9 +370,9 @@ static int arch_build_vae(struct model_arch *arch, const struct arch *known)
 static int arch_make_table(struct model_arch *arch)
 {
     size_t width = (size_t)arch->folder.network.text_dim;
-    TRY(tokenizer_of_labels(&arch->folder.text, 1, NULL));
-    if (arch->folder.reader.network) return OK; /* it has been listed */
-    size_t count = (size_t)tokenizer_rows(arch->folder.text) * width;
+    TRY(tokenizer_of_labels(&arch->folder.reader.tokens, 1, NULL));
+    if (arch->folder.reader.layers.network) return OK; /* it has been listed */
+    size_t count = (size_t)tokenizer_rows(arch->folder.reader.tokens) * width;
     arch->rows = malloc(count * sizeof *arch->rows);
     if (!arch->rows) return fail(ERR_SYSTEM, "out of memory");
     for (size_t i = 0; i < count; i++)
@@ -285,10 +382,38 @@ static int arch_make_table(struct model_arch *arch)
         (struct store_tensor){.name = arch_table_name,
                               .type = TENSOR_F32,
                               .dims = 2,
-                              .shape = {tokenizer_rows(arch->folder.text), (int64_t)width},
+                              .shape = {tokenizer_rows(arch->folder.reader.tokens), (int64_t)width},
                               .data = arch->rows,
                               .bytes = count * sizeof *arch->rows};
-    arch->folder.table = &arch->table;
+    arch->folder.reader.table = &arch->table;
+    return OK;
+}
+
+static int arch_create_network(struct model_folder *folder, const struct arch *known)
+{
+    if (known->s3dit.dim > 0) {
+        TRY(s3dit_model_create(&folder->dit, &known->s3dit));
+        denoiser_describe_s3dit(folder);
+        folder->defaults.steps = STEPS;
+        return OK;
+    }
+    TRY(mmdit_model_create(&folder->mmdit, &known->mmdit));
+    denoiser_describe_mmdit(folder);
+    folder->network.text_rows = known->text_rows;
+    return OK;
+}
+
+static int arch_create_text(struct model_folder *folder, const struct arch *known)
+{
+    if (known->text.layers > 0) {
+        TRY(qwen3_model_create(&folder->qwen3, &known->text));
+        folder->reader.layers = qwen3_encoder(&folder->qwen3);
+    }
+    if (known->t5.layers == 0) return OK;
+    TRY(t5_model_create(&folder->t5, &known->t5));
+    folder->reader.layers = t5_encoder(&folder->t5);
+    TRY(clip_model_create(&folder->clip, &known->clip));
+    folder->pooled.layers = clip_encoder(&folder->clip);
     return OK;
 }
 
@@ -301,14 +426,10 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     arch->folder.path = strdup(name);
     if (!arch->folder.path) return fail(ERR_SYSTEM, "out of memory");
     arch->folder.schedule = sigma_schedule_of_shift(known->shift);
-    arch->folder.defaults.steps = STEPS;
-    TRY(s3dit_model_create(&arch->folder.dit, &known->config));
-    denoiser_describe_s3dit(&arch->folder);
+    if (known->is_dynamic) arch->folder.schedule.kind = SIGMA_SHIFT_EXPONENTIAL;
+    TRY(arch_create_network(&arch->folder, known));
     if (known->vae.levels > 0) TRY(arch_build_vae(arch, known));
-    if (known->text.layers > 0) {
-        TRY(qwen3_model_create(&arch->folder.encoder, &known->text));
-        arch->folder.reader = qwen3_encoder(&arch->folder.encoder);
-    }
+    TRY(arch_create_text(&arch->folder, known));
     TRY(arch_list(arch, known->type, &bytes));
     TRY(arch_make_table(arch));
     return with_weights ? arch_draw_all(arch, bytes) : OK;

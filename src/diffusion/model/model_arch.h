@@ -9,7 +9,8 @@
 
 /* All of them. */
 #define MODEL_ARCH_NAMES                                                                           \
-    "s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-20th, z-image-turbo"
+    "s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-20th, z-image-turbo, "        \
+    "flux-20th, flux-1-schnell, flux-1-dev"
 
 struct model_arch {
     struct model_folder folder; /* as if it had been read */

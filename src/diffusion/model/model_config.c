@@ -97,3 +97,46 @@ int model_read_s3dit(struct s3dit_config *dit, const cJSON *config, const char *
     int code = s3dit_check_config(dit);
     return code < 0 ? fail_within(code, "%s", path) : OK;
 }
+
+/* Of others the input is not noise alone, or the network puts out other numbers. */
+static int refuse_flux_networks(const cJSON *config, const char *path, int channels)
+{
+    const cJSON *out = json_file_member(config, "out_channels");
+    int patch = 1;
+    TRY(json_file_int(config, path, "patch_size", 1, 64, &patch));
+    if (patch != 1) return fail(ERR_DATA, "%s: patch_size is %d; 1 is computed here", path, patch);
+    if (channels % (MMDIT_PATCH * MMDIT_PATCH) != 0)
+        return fail(ERR_DATA, "%s: in_channels is %d, no multiple of %d", path, channels,
+                    MMDIT_PATCH * MMDIT_PATCH);
+    if (out && !(cJSON_IsNumber(out) && out->valuedouble == channels))
+        return fail(ERR_DATA,
+                    "%s: in_channels is %d, out_channels another: a model that is shown an image "
+                    "beside the noise is not computed here",
+                    path, channels);
+    return OK;
+}
+
+int model_read_mmdit(struct mmdit_config *mmdit, const cJSON *config, const char *path)
+{
+    static const char *const keys[] = {
+        "in_channels",         "num_layers",          "num_single_layers",    "attention_head_dim",
+        "num_attention_heads", "joint_attention_dim", "pooled_projection_dim"};
+    int channels = 0;
+    *mmdit = (struct mmdit_config){.axes = {16, 56, 56}};
+    TRY(expect_class(config, path, "FluxTransformer2DModel"));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        TRY(json_file_expect(config, path, keys[i]));
+    TRY(json_file_int(config, path, "in_channels", 1, 4096, &channels));
+    TRY(refuse_flux_networks(config, path, channels));
+    mmdit->channels = channels / (MMDIT_PATCH * MMDIT_PATCH);
+    TRY(json_file_int(config, path, "num_layers", 0, MOST_BLOCKS, &mmdit->double_blocks));
+    TRY(json_file_int(config, path, "num_single_layers", 0, MOST_BLOCKS, &mmdit->single_blocks));
+    TRY(json_file_int(config, path, "attention_head_dim", 1, MOST_WIDTH, &mmdit->head_dim));
+    TRY(json_file_int(config, path, "num_attention_heads", 1, MOST_WIDTH, &mmdit->heads));
+    TRY(json_file_int(config, path, "joint_attention_dim", 1, MOST_WIDTH, &mmdit->text_dim));
+    TRY(json_file_int(config, path, "pooled_projection_dim", 1, MOST_WIDTH, &mmdit->pooled_dim));
+    TRY(json_file_bool(config, path, "guidance_embeds", &mmdit->guidance));
+    TRY(json_file_ints(config, path, "axes_dims_rope", 1, MOST_WIDTH, MMDIT_AXES, mmdit->axes));
+    int code = mmdit_check_config(mmdit);
+    return code < 0 ? fail_within(code, "%s", path) : OK;
+}

@@ -14,6 +14,8 @@
 enum { CONFIG_MAX = 1 << 20, LOOKED_AT = 4096 };
 enum { TURBO_SHIFT = 3 };
 
+#define GUIDANCE_BY_NUMBER 3.5 /* of FLUX.1-dev */
+
 static const char *const denoiser_stems[] = {"diffusion_pytorch_model", "model", NULL};
 
 char *model_path(const struct model_folder *model, const char *component, const char *file)
@@ -51,36 +53,57 @@ static int check_component(const cJSON *index, const char *path, const char *com
                 wanted[0]);
 }
 
-/* Pipelines that are read: how their _class_name begins, classes of their components, and which
- * network theirs is. */
+struct known_component {
+    const char *name, *classes[3]; /* of those the first is what messages name */
+};
+static const struct known_component zimage_components[] = {
+    {"transformer", {"ZImageTransformer2DModel"}},
+    {"scheduler", {"FlowMatchEulerDiscreteScheduler"}},
+    {"text_encoder", {"Qwen3Model", "Qwen3ForCausalLM"}},
+    {NULL, {NULL}},
+};
+static const struct known_component flux_components[] = {
+    {"transformer", {"FluxTransformer2DModel"}},
+    {"scheduler", {"FlowMatchEulerDiscreteScheduler"}},
+    {"text_encoder", {"CLIPTextModel"}},
+    {"text_encoder_2", {"T5EncoderModel"}},
+    {"vae", {"AutoencoderKL"}},
+    {NULL, {NULL}},
+};
+
+/* Pipelines that are read, by _class_name: components that they must have, and whose network. */
 static const struct known_pipeline {
-    const char *prefix;
-    const char *transformer[2], *text_encoder[3];
+    const char *classes[4];
+    const struct known_component *components;
     const struct denoiser_traits *network;
 } known_pipelines[] = {
-    {"ZImage", {"ZImageTransformer2DModel"}, {"Qwen3Model", "Qwen3ForCausalLM"}, &denoiser_s3dit},
+    {{"ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline"},
+     zimage_components,
+     &denoiser_s3dit},
+    {{"FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"},
+     flux_components,
+     &denoiser_mmdit},
 };
 
 static const struct known_pipeline *pipeline_of(const char *class)
 {
     for (size_t i = 0; i < sizeof known_pipelines / sizeof *known_pipelines; i++)
-        if (strncmp(class, known_pipelines[i].prefix, strlen(known_pipelines[i].prefix)) == 0)
-            return &known_pipelines[i];
+        for (int c = 0; known_pipelines[i].classes[c]; c++)
+            if (strcmp(class, known_pipelines[i].classes[c]) == 0) return &known_pipelines[i];
     return NULL;
 }
 
 static int check_index(struct model_folder *model, const cJSON *index, const char *path)
 {
-    static const char *const scheduler[] = {"FlowMatchEulerDiscreteScheduler", NULL};
     static const char *const autoencoder[] = {"AutoencoderKL", NULL};
     const char *class = "none", *vae;
     TRY(json_file_string(index, path, "_class_name", &class));
     const struct known_pipeline *known = pipeline_of(class);
     if (!known)
-        return fail(ERR_DATA, "%s: _class_name is %.60s; ZImagePipeline is read", path, class);
-    TRY(check_component(index, path, "transformer", known->transformer));
-    TRY(check_component(index, path, "scheduler", scheduler));
-    TRY(check_component(index, path, "text_encoder", known->text_encoder));
+        return fail(ERR_DATA, "%s: _class_name is %.60s; ZImagePipeline and FluxPipeline are read",
+                    path, class);
+    for (const struct known_component *c = known->components; c->name; c++)
+        TRY(check_component(index, path, c->name, c->classes));
     TRY(index_class(index, path, "vae", &vae));
     model->network.traits = known->network;
     model->has_vae = vae != NULL;
@@ -243,8 +266,9 @@ static int read_vae(struct model_folder *model)
     TRY(code);
     model->checksum = hash_bytes(model->checksum, &model->vae.checksum, sizeof model->vae.checksum);
     if (model->vae.config.latent_channels == model->network.channels) return OK;
-    return fail(ERR_DATA, "%s: latent_channels is %d, the transformer's in_channels %d",
-                model->vae.path, model->vae.config.latent_channels, model->network.channels);
+    return fail(ERR_DATA, "%s: latent_channels is %d, the transformer's %s %d", model->vae.path,
+                model->vae.config.latent_channels, model->network.traits->channels_key,
+                model->network.channels);
 }
 
 /* It may be missing: other programs do not write it. */
@@ -277,18 +301,20 @@ int model_folder_open(struct model_folder *model, const char *path)
     TRY(read_scheduler(model));
     TRY(read_denoiser(model));
     if (model->has_vae) TRY(read_vae(model));
-    return model_read_text(model);
+    return model->network.traits->read_text(model);
 }
 
 void model_folder_close(struct model_folder *model)
 {
     store_shards_close(model->denoiser);
-    store_shards_close(model->text_encoder);
     kl_folder_close(&model->vae);
     s3dit_model_free(&model->dit);
-    tokenizer_close(model->text);
-    qwen3_model_free(&model->encoder);
-    free(model->text_weights);
+    mmdit_model_free(&model->mmdit);
+    model_encoder_close(&model->reader);
+    model_encoder_close(&model->pooled);
+    qwen3_model_free(&model->qwen3);
+    t5_model_free(&model->t5);
+    clip_model_free(&model->clip);
     free(model->weights);
     free(model->path);
     *model = (struct model_folder){0};
@@ -306,7 +332,8 @@ int model_image_channels(const struct model_folder *model)
 
 bool model_is_turbo(const struct model_folder *model)
 {
-    return model->schedule.kind == SIGMA_SHIFT_STATIC && model->schedule.shift == TURBO_SHIFT;
+    return model->network.traits == &denoiser_s3dit && model->schedule.kind == SIGMA_SHIFT_STATIC &&
+           model->schedule.shift == TURBO_SHIFT;
 }
 
 int model_usual_steps(const struct model_folder *model)
@@ -315,17 +342,24 @@ int model_usual_steps(const struct model_folder *model)
     return model->network.traits->usual_steps(model);
 }
 
-int model_text_row(const struct model_folder *model, int row, float *features)
+double model_usual_guidance(const struct model_folder *model)
 {
-    size_t width = (size_t)model->network.text_dim;
-    size_t bytes = width * tensor_type_bytes(model->table->type);
-    if (!model->table->is_copy &&
-        !file_pages_are_there((const char *)model->table->data + (size_t)row * bytes, bytes))
+    if (model->network.guidance == DENOISER_UNGUIDED) return 0;
+    if (model->defaults.guidance > 0) return model->defaults.guidance;
+    return model->network.guidance == DENOISER_GUIDED_BY_NUMBER ? GUIDANCE_BY_NUMBER : 0;
+}
+
+int model_tensor_row(const struct model_folder *model, const struct store_tensor *matrix, int row,
+                     float *numbers)
+{
+    size_t width = (size_t)matrix->shape[1], bytes = width * tensor_type_bytes(matrix->type);
+    if (!matrix->is_copy &&
+        !file_pages_are_there((const char *)matrix->data + (size_t)row * bytes, bytes))
         return fail(ERR_IO,
                     "%s: the text encoder's %s cannot be read any more: its file got smaller, or "
                     "its disk failed",
-                    model->path, model->table->name);
+                    model->path, matrix->name);
     for (size_t i = 0; i < width; i++)
-        features[i] = (float)tensor_number(model->table, (size_t)row * width + i);
+        numbers[i] = (float)tensor_number(matrix, (size_t)row * width + i);
     return OK;
 }

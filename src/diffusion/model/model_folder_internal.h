@@ -27,7 +27,9 @@ int model_check_blocks(const struct store_shards *shards, const struct model_blo
 
 /* ---- model_text.c ---- */
 
-/* text_encoder/ and tokenizer/, after transformer/. */
-int model_read_text(struct model_folder *model);
+/* Text encoders and their tokenizers, after transformer/: of Z-Image, and of FLUX.1. */
+int model_read_qwen3(struct model_folder *model);
+int model_read_t5_and_clip(struct model_folder *model);
+void model_encoder_close(struct model_encoder *encoder);
 
 #endif

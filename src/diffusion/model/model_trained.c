@@ -36,7 +36,7 @@ static int trained_read_classes(struct model_folder *model, const struct store_f
 {
     int count = conditions->count - 1;
     char key[40];
-    if (conditions->captions) return tokenizer_of_bytes(&model->text);
+    if (conditions->captions) return tokenizer_of_bytes(&model->reader.tokens);
     const char **names = calloc((size_t)count + 1, sizeof *names);
     if (!names) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < count; i++) {
@@ -46,7 +46,7 @@ static int trained_read_classes(struct model_folder *model, const struct store_f
     bool named = count > 0 && names[0];
     for (int i = 0; i < count && named; i++)
         named = names[i] != NULL;
-    int code = tokenizer_of_labels(&model->text, count, named ? names : NULL);
+    int code = tokenizer_of_labels(&model->reader.tokens, count, named ? names : NULL);
     free(names);
     return code < 0 ? fail_within(code, "%s", store_path(file)) : OK;
 }
@@ -106,7 +106,7 @@ static void trained_add_checksum(struct model_folder *model, const struct store_
 static int trained_find_weights(struct model_folder *model, const char *prefix)
 {
     const struct s3dit_model *dit = &model->dit;
-    const int64_t table[2] = {tokenizer_rows(model->text), dit->config.text_dim};
+    const int64_t table[2] = {tokenizer_rows(model->reader.tokens), dit->config.text_dim};
     char name[96];
     model->weights = calloc((size_t)dit->list.tensor_count, sizeof *model->weights);
     if (!model->weights) return fail(ERR_SYSTEM, "out of memory");
@@ -117,8 +117,8 @@ static int trained_find_weights(struct model_folder *model, const char *prefix)
         trained_add_checksum(model, model->weights[i]);
     }
     snprintf(name, sizeof name, "%s%s", prefix, table_name);
-    TRY(store_shards_expect(model->denoiser, name, 2, table, &model->table));
-    trained_add_checksum(model, model->table);
+    TRY(store_shards_expect(model->denoiser, name, 2, table, &model->reader.table));
+    trained_add_checksum(model, model->reader.table);
     return store_shards_check_small(model->denoiser);
 }
 

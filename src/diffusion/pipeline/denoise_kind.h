@@ -29,11 +29,13 @@ struct denoise_kind {
     struct placement_stage (*stage)(struct pipeline *p, int64_t passes);
     int (*begin)(struct pipeline *p, const struct placement_stage *stage);
 
+    /* What it is told of so many images in all steps, besides their texts; NULL: nothing. */
+    int (*tell)(struct pipeline *p, int samples);
     void (*tell_time)(const struct pipeline *p, float sigma, float *features);
     /* p->image [samples][height][width][channels] to p->out, with p->time, p->text, p->lengths. */
     int (*forward)(struct pipeline *p, int samples, const struct pipeline_watch *watch);
 };
 
-extern const struct denoise_kind denoise_s3dit;
+extern const struct denoise_kind denoise_s3dit, denoise_mmdit;
 
 #endif

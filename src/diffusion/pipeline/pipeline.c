@@ -56,8 +56,8 @@ static int set_stages(struct pipeline *p)
     p->size.text_rows = rows;
     p->size.mixed_text = guided && !p->kind->same_text(r->row_count, r->without_count);
     p->stage_count = 0;
-    p->text_stage = p->encode_stage = p->decode_stage = -1;
-    pipeline_add_text_stage(p);
+    p->encode_stage = p->decode_stage = -1;
+    pipeline_add_text_stages(p);
     if (has_vae && r->init) TRY(pipeline_add_encode_stage(p));
     *pipeline_add_stage(p, &p->denoise_stage) = p->kind->stage(p, r->steps - p->first);
     return has_vae ? pipeline_add_decode_stage(p) : OK;
@@ -65,7 +65,8 @@ static int set_stages(struct pipeline *p)
 
 /* ---- set-up ---- */
 
-static const struct denoise_kind *const pipeline_kinds[] = {[DENOISER_S3DIT] = &denoise_s3dit};
+static const struct denoise_kind *const pipeline_kinds[] = {
+    [DENOISER_S3DIT] = &denoise_s3dit, [DENOISER_MMDIT] = &denoise_mmdit};
 
 int pipeline_open(struct pipeline **out, const struct model_folder *model, struct device *device,
                   const struct placement_options *options, enum pipeline_weights weights)
@@ -240,7 +241,8 @@ static int send_text(struct pipeline *p, int n)
     int samples = pipeline_is_guided(p) ? 2 * n : n;
     memset(p->rows, 0, (size_t)samples * one * sizeof(float));
     for (int i = 0; i < samples; i++) {
-        const struct pipeline_prompt *prompt = &p->prompts[i < n ? PROMPT_WITH : PROMPT_WITHOUT];
+        const struct pipeline_prompt *prompt =
+            &p->readers[READER_ROWS].prompts[i < n ? PROMPT_WITH : PROMPT_WITHOUT];
         p->lengths[i] = prompt->count;
         memcpy(p->rows + (size_t)i * one, prompt->features,
                (size_t)prompt->count * width * sizeof(float));
@@ -379,6 +381,7 @@ static int pipeline_denoise(struct pipeline *p, int n, float *const *states,
 {
     TRY(p->kind->begin(p, &p->stages[p->denoise_stage]));
     int code = send_text(p, n);
+    if (code == OK && p->kind->tell) code = p->kind->tell(p, n);
     if (code == OK) code = pipeline_run_steps(p, n, states, watch);
     return pipeline_end_stage(p, code);
 }

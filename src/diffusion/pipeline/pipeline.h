@@ -24,9 +24,12 @@ enum pipeline_weights {
  * pixels, also where the network works on latents. */
 struct pipeline_request {
     int width, height, steps;
-    int rows[TEXT_MOST_ROWS], row_count;        /* of the prompt: of a table, or tokens */
-    int without[TEXT_MOST_ROWS], without_count; /* of what guidance leads away from */
-    double guidance;                            /* 1 below the usual scale; 0: none */
+    int rows[TEXT_MOST_ROWS], row_count;             /* of the prompt: of a table, or tokens */
+    int without[TEXT_MOST_ROWS], without_count;      /* of what guidance leads away from */
+    int pooled_rows[TEXT_MOST_POOLED], pooled_count; /* of the prompt: tokens for model->pooled */
+    int text_length; /* rows that a text is filled up to, of a model that does so; else 0 */
+    double guidance; /* 1 below the usual scale, 0: none; of a model that is guided by a number
+                        the number */
     enum noise_kind noise;
     const float *init; /* NULL: noise alone */
     double strength;   /* with init, 0 < strength <= 1 */
@@ -48,7 +51,8 @@ struct pipeline_watch {
     void *context;
 };
 
-/* Whether guidance leads anywhere: away from the prompt itself it does not, and costs nothing. */
+/* Of a model that is guided by texts, whether guidance leads anywhere: away from the prompt itself
+ * it does not, and costs nothing. */
 bool pipeline_request_is_guided(const struct pipeline_request *request);
 
 /* model and device are borrowed. */
@@ -68,7 +72,7 @@ bool pipeline_draws_whole(const struct model_folder *model, int width, int heigh
  * or schedule does not take; ERR_DEVICE_MEMORY where it does not fit. */
 int pipeline_prepare(struct pipeline *pipeline, const struct pipeline_request *request,
                      float *sigmas, int *first);
-enum { PIPELINE_STAGES_MOST = 4 };
+enum { PIPELINE_STAGES_MOST = 5 };
 /* What pipeline_prepare held against the budget, for placement_print.h: stages, borrowed. */
 const struct placement *pipeline_placement(const struct pipeline *pipeline);
 const struct placement_stage *pipeline_stages(const struct pipeline *pipeline, int *count);
@@ -82,5 +86,7 @@ int pipeline_run(struct pipeline *pipeline, const uint64_t *seeds, int n, float 
 /* What the prompt of the request is to the denoiser, [row_count][text_dim]; after pipeline_run.
  * Borrowed. */
 const float *pipeline_features(const struct pipeline *pipeline);
+/* Likewise [pooled_dim], of a denoiser that is told it. */
+const float *pipeline_pooled(const struct pipeline *pipeline);
 
 #endif

@@ -7,10 +7,12 @@
 #include "diffusion/pipeline/pipeline.h"
 #include "diffusion/pipeline/placed_dit.h"
 #include "diffusion/pipeline/placed_kl.h"
+#include "diffusion/pipeline/placed_mmdit.h"
 #include "diffusion/pipeline/placed_text.h"
 
-/* Features of a prompt, [count][text_dim]; NULL: not made yet. encoder: a checksum of the text
- * encoder and of the rows of its embedding that they are made of; of a prompt with a cache. */
+/* What an encoder makes of a prompt, rows of it or one vector; features NULL: not made yet.
+ * encoder: a checksum of the text encoder and of the rows of its embedding that they are made of;
+ * of a prompt with a cache. */
 struct pipeline_prompt {
     int ids[TEXT_MOST_ROWS], count;
     uint64_t encoder;
@@ -19,6 +21,17 @@ struct pipeline_prompt {
 /* The prompt, and what guidance leads away from. */
 enum { PROMPT_WITH, PROMPT_WITHOUT, PIPELINE_PROMPTS };
 
+/* A text encoder of the model at work; where it has no layers, rows of its table are read. */
+struct pipeline_reader {
+    const struct model_encoder *encoder;
+    struct placed_text placed;
+    const char *stage_name;
+    int stage;                                        /* -1: there is none */
+    struct pipeline_prompt prompts[PIPELINE_PROMPTS]; /* kept from request to request */
+};
+/* In the order of their stages. */
+enum { READER_POOLED, READER_ROWS, PIPELINE_READERS };
+
 /* Samples of a forward pass: with guidance each image stands in it twice, so that weights pass
  * through the device once a step. */
 struct pipeline {
@@ -26,21 +39,22 @@ struct pipeline {
     struct device *device;
     struct placement *placement;
     const struct denoise_kind *kind;
-    struct placed_dit s3dit;           /* where that is the denoiser */
+    struct placed_dit s3dit; /* one of these, by the kind */
+    struct placed_mmdit mmdit;
     struct placed_kl encoder, decoder; /* of a model with a VAE */
-    struct placed_text text_encoder;   /* of a model whose text encoder has layers */
+    struct pipeline_reader readers[PIPELINE_READERS];
     enum pipeline_weights weights;
-    struct pipeline_prompt prompts[PIPELINE_PROMPTS]; /* kept from request to request */
-    char *text_cache;                                 /* NULL: none */
+    char *text_cache; /* NULL: none */
     struct pipeline_request request;
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
 
-    /* [text,] [encode,] denoise[, decode] */
+    /* [clip,] [text,] [encode,] denoise[, decode] */
     struct placement_stage stages[PIPELINE_STAGES_MOST];
-    int stage_count, text_stage, encode_stage, denoise_stage, decode_stage; /* -1: there is none */
+    int stage_count, encode_stage, denoise_stage, decode_stage; /* -1: there is none */
     struct denoise_size size;
     float *image, *out, *time, *text; /* of the device */
+    float *guidance, *pooled;         /* likewise, of a network that is told them */
 
     /* of the host, for `at_once` images */
     float *pixels; /* as the network has them: [samples][height][width][channels] */
@@ -61,9 +75,11 @@ struct pipeline {
 /* x, out, time and text: a plan's buffers; context: the pipeline. */
 int pipeline_declare_inputs(void *context, struct plan *plan);
 size_t pipeline_state_floats(const struct pipeline *p);
+/* Whether a step makes two predictions of an image. */
 static inline bool pipeline_is_guided(const struct pipeline *p)
 {
-    return pipeline_request_is_guided(&p->request);
+    return p->model->network.guidance == DENOISER_GUIDED_BY_TEXT &&
+           pipeline_request_is_guided(&p->request);
 }
 /* The next stage, to be filled; *number is its place. */
 struct placement_stage *pipeline_add_stage(struct pipeline *p, int *number);
@@ -84,9 +100,9 @@ int pipeline_fail_nonfinite(const struct pipeline *p, const char *stage, const c
 int pipeline_open_text(struct pipeline *p);
 void pipeline_close_text(struct pipeline *p);
 /* The request's prompts: features that are known already, or lie in the cache, or are rows of a
- * table; the others need a stage, which pipeline_add_text_stage adds then. */
+ * table; the others need a stage, which pipeline_add_text_stages adds then. */
 int pipeline_prepare_text(struct pipeline *p);
-void pipeline_add_text_stage(struct pipeline *p);
+void pipeline_add_text_stages(struct pipeline *p);
 /* Those that are not known yet. */
 int pipeline_encode_text(struct pipeline *p, const struct pipeline_watch *watch);
 

@@ -10,7 +10,8 @@ enum tokenizer_kind {
 };
 
 enum {
-    TEXT_MOST_ROWS = 512, /* tokens of a text that a text encoder is shown */
+    TEXT_MOST_ROWS = 512,  /* tokens of a text that a text encoder is shown */
+    TEXT_MOST_POOLED = 77, /* and that CLIP is shown */
     TEXT_MOST_LABELS = 65536,
     TEXT_BYTE_ROWS = 257
 };

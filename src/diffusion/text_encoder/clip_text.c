@@ -80,8 +80,11 @@ static int clip_block(struct text_pass *pass, int block, const struct block_weig
 
 struct text_encoder clip_encoder(const struct clip_model *model)
 {
-    static const struct text_network network = {
-        .is_causal = true, .declare = clip_declare, .block = clip_block};
+    static const struct text_network network = {.is_causal = true,
+                                                .pools = true,
+                                                .has_positions = true,
+                                                .declare = clip_declare,
+                                                .block = clip_block};
     const struct clip_config *c = &model->config;
     return (struct text_encoder){.network = &network,
                                  .model = model,

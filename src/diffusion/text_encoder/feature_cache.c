@@ -24,7 +24,7 @@ static char *feature_path(const char *folder, const struct feature_key *key)
 
 static int feature_read(const char *path, const struct feature_key *key, float *features)
 {
-    const int64_t shape[2] = {key->count, key->width};
+    const int64_t shape[2] = {key->rows, key->width};
     struct store_file *file;
     TRY(store_open(&file, path));
     const struct store_tensor *ids = store_find(file, "ids");
@@ -53,12 +53,12 @@ bool feature_cache_find(const char *folder, const struct feature_key *key, float
 
 static int feature_write(const char *folder, const struct feature_key *key, const float *features)
 {
-    const int64_t shape[2] = {key->count, key->width};
+    const int64_t ids[1] = {key->count}, shape[2] = {key->rows, key->width};
     struct store_writer *writer = store_writer_create();
     char *path = feature_path(folder, key);
     int code = writer && path ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_make_dirs(folder);
-    if (code == OK) code = store_add(writer, "ids", TENSOR_I32, 1, shape, key->ids);
+    if (code == OK) code = store_add(writer, "ids", TENSOR_I32, 1, ids, key->ids);
     if (code == OK) code = store_add(writer, "features", TENSOR_F32, 2, shape, features);
     if (code == OK) code = store_set(writer, "how", key->how);
     if (code == OK) code = store_write(writer, path, false);

@@ -11,10 +11,11 @@ struct feature_key {
     uint64_t encoder;   /* a checksum of its config, its weights, the prompt's rows of its table */
     const char *how;    /* "cpu f32": what computed them */
     const int32_t *ids; /* [count] */
-    int count, width;
+    int count;
+    int rows, width; /* of the features */
 };
 
-/* features [count][width], if they lie in `folder`. A file that is damaged, or of another prompt,
+/* features [rows][width], if they lie in `folder`. A file that is damaged, or of another prompt,
  * is none, which is said. */
 bool feature_cache_find(const char *folder, const struct feature_key *key, float *features);
 /* Writes them there. Where that fails, it is said, and no more: they are made again next time. */

@@ -78,7 +78,9 @@ struct text_pass {
 };
 
 struct text_network {
-    bool is_causal; /* a token sees what stands before it alone */
+    bool is_causal;     /* a token sees what stands before it alone */
+    bool pools;         /* leaves one row a prompt, in the first rows of x; else a row a token */
+    bool has_positions; /* to each row of the embedding its position's is added beforehand */
     /* Every buffer but the workspace. */
     int (*declare)(struct text_pass *pass, struct plan *plan);
     /* What is sent to the device beforehand; NULL: nothing. table: of text_pass_connect. */
