@@ -50,6 +50,21 @@ for above, below in zip(sizes, sizes[1:]):
     assert below[3]["predicted_bytes"] < above[3]["predicted_bytes"]
 assert "image" not in rows[2]
 PY
+# FLUX.1: 23.8 GB of denoiser, 9.4 of text encoders beside their tables
+run 0 imgtrain plan --arch flux-1-dev --sizes 1024 --memory-limit 12GB --json
+cp "$out" flux.json
+run_script <<'PY'
+import json
+none, model, sequential, least = json.load(open("flux.json"))["rows"]
+assert [r["fits"] for r in (none, model, sequential, least)] == [False, False, True, True]
+assert (23.8 + 9.43 + .1) * 1e9 < none["predicted_bytes"] < 36e9, none
+assert 23.8e9 < model["predicted_bytes"] < 24.5e9, model
+assert sequential["predicted_bytes"] <= 12e9 and sequential["residents"] > 50, sequential
+assert least["predicted_bytes"] < 2e9, least
+PY
+run 0 imgtrain plan --arch flux-1-schnell --size 512
+out_has "4 steps, guidance 0"
+for stage in clip text denoise decode; do out_has " $stage "; done
 run 64 imgtrain plan --arch s3dit-1m --sizes 16 --size 16
 err_has "--sizes is of all ways"
 run 64 imgtrain plan --arch s3dit-1m --size 15x16
@@ -120,6 +135,10 @@ PY
 run 0 imgtrain bench --arch z-image-20th --steps 1 --sizes 64 --json
 cp "$out" text.json
 run 0 python3 check.py text.json
+out_is "1 4"
+run 0 imgtrain bench --arch flux-20th --steps 1 --sizes 64 --json
+cp "$out" flux.json
+run 0 python3 check.py flux.json
 out_is "1 4"
 run 64 imgtrain plan --arch s3dit-1m-latent --size 66
 err_has "64x64 is the nearest"
