@@ -189,6 +189,37 @@ mv dev/text_encoder_2/model.safetensors kept
 refused 66 text_encoder_2 --prompt a --size 16
 mv kept dev/text_encoder_2/model.safetensors
 
+# ---- the images API: the same pictures, of prompts in turn; an image that cannot be is a line ----
+ask() { # STATUS BODY [-o FILE]
+    answer=$1
+    shift
+    run 0 python3 "$root/test/cli/http_client.py" "$(cat url)" POST /v1/images/generations "$@"
+    out_has "$answer"
+}
+run 0 imgtrain doctor
+if grep -q '^HTTP *\(no\|not\)' "$out"; then
+    skip "no libmicrohttpd in this build, or here"
+else
+    "$program" serve dev schnell --device cpu --port 0 >url 2>said &
+    server=$!
+    wait_for_words url $server
+    run 0 imgtrain generate dev --device cpu --size 16 --steps 2 --prompt "a red cat" --seed 5,6 -o served
+    ask 200 '{"prompt": "a red cat", "size": "16x16", "steps": 2, "seed": 5, "n": 2}' -o got.png
+    same got.png served/seed-00005.png
+    same got.png.1 served/seed-00006.png
+    run 0 imgtrain generate dev --device cpu --size 16 --steps 2 --prompt "a blue cat" --guidance 1 -o served.png
+    ask 200 '{"prompt": "a blue cat", "size": "16x16", "steps": 2, "seed": 0, "guidance": 1}' -o got.png
+    same got.png served.png
+    run 0 imgtrain generate schnell --device cpu --size 16 --prompt "a red cat" -o served.png
+    ask 200 '{"model": "schnell", "prompt": "a red cat", "size": "16x16", "seed": 0, "guidance": 3}' -o got.png
+    same got.png served.png
+    ask 400 '{"prompt": "a red cat", "size": "18x16"}'
+    out_has "16x16 or 20x16"
+    ask 400 '{"size": "16x16"}'
+    kill -TERM $server
+    wait $server
+fi
+
 # ---- what trains and compares here is another network ----
 run 65 imgtrain eval dev shapes --device cpu
 err_has "no S3-DiT"

@@ -62,6 +62,15 @@ assert 23.8e9 < model["predicted_bytes"] < 24.5e9, model
 assert sequential["predicted_bytes"] <= 12e9 and sequential["residents"] > 50, sequential
 assert least["predicted_bytes"] < 2e9, least
 PY
+# at 1024 px a card of 8 GB or 4 GB holds some blocks, one of 1 GB not all that a stage needs at once
+for arch in z-image-turbo flux-1-dev; do
+    for card in 8GB 4GB; do
+        run 0 imgtrain plan --arch $arch --memory-limit $card
+        out_has "runs with --offload sequential"
+    done
+    run 0 imgtrain plan --arch $arch --memory-limit 1GB
+    out_has "more than the 954 MiB there are"
+done
 run 0 imgtrain plan --arch flux-1-schnell --size 512
 out_has "4 steps, guidance 0"
 for stage in clip text denoise decode; do out_has " $stage "; done

@@ -161,6 +161,14 @@ START_TEST(flux_every_way_gives_the_same_bits)
 }
 END_TEST
 
+START_TEST(flux_modes_share_their_weights)
+{
+    struct pipeline_request request = flux_request("a red cat");
+    request.steps = 1;
+    modes_share_weights(&request, 4); /* CLIP, T5, denoiser, decoder */
+}
+END_TEST
+
 /* A prompt is encoded once: then no text encoder is opened, and the picture is the same. */
 START_TEST(flux_cached_prompts_open_no_encoder)
 {
@@ -257,6 +265,7 @@ Suite *flux_test_suite(void)
     tcase_add_test(tests, flux_schnell_of_diffusers);
     tcase_add_loop_test(tests, flux_files_of_every_kind, 0, 3);
     tcase_add_test(tests, flux_every_way_gives_the_same_bits);
+    tcase_add_test(tests, flux_modes_share_their_weights);
     tcase_add_test(tests, flux_cached_prompts_open_no_encoder);
     tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 14);
     tcase_add_loop_test(tests, flux_weights_that_are_no_numbers, 0, 3);

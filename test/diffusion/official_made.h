@@ -136,4 +136,35 @@ static inline void near_picture(const char *stem, const char *name, const float 
     near_golden(stem, name, seen, 3, some, 1e-4);
 }
 
+/* Of one pipeline: a mode loads what it is the first to need, the VAE's encoder for an image that
+ * is begun with; the next one nothing, not even the prompt's features. opened: components of text
+ * to image. */
+static inline void modes_share_weights(struct pipeline_request *request, int opened)
+{
+    static const uint64_t seed = 42;
+    static float made[FLOATS];
+    float sigmas[SIGMAS_MOST_STEPS + 1], *image = made;
+    const struct placement_options options = {.way = PLACEMENT_NONE, .place = true};
+    const struct pipeline_watch watch = {.tensor = NULL};
+    struct pipeline *pipeline;
+    struct device *device;
+    struct placement_counts before = {0};
+    int first;
+    MUST(device_open(&device, "cpu", 1));
+    MUST(pipeline_open(&pipeline, &model, device, &options, PIPELINE_AS_STORED));
+    const struct placement_counts *now = placement_counts(pipeline_placement(pipeline));
+    for (int mode = 0; mode < 3; mode++) {
+        request->init = mode > 0 ? picture : NULL;
+        request->mask = mode > 1 ? mask : NULL;
+        MUST(pipeline_prepare(pipeline, request, sigmas, &first));
+        MUST(pipeline_run(pipeline, &seed, 1, &image, &watch));
+        ck_assert_int_eq(now->opened, mode == 0 ? opened : opened + 1);
+        ck_assert_int_eq(now->opened_bytes > before.opened_bytes, mode < 2);
+        ck_assert_int_eq(now->copied_bytes > before.copied_bytes, mode < 2);
+        before = *now;
+    }
+    pipeline_close(pipeline);
+    device_close(device);
+}
+
 #endif
