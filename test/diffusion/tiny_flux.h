@@ -1,5 +1,6 @@
 /* A folder of FLUX.1 for tests, in the official layout: the networks of
- * scripts/reference/flux_pipeline_goldens.py, in any type of files, in shards. */
+ * scripts/reference/flux_pipeline_goldens.py, in any type of files, in shards. Prefixed: CLIP has
+ * the names of older files, T5 its second name for the embedding. */
 #ifndef IMGTRAIN_TEST_DIFFUSION_TINY_FLUX_H
 #define IMGTRAIN_TEST_DIFFUSION_TINY_FLUX_H
 
@@ -14,6 +15,7 @@ enum { FLUX_CLIP_WORDS = 664, FLUX_T5_WORDS = 224 };
 struct flux_more {
     const char *name;
     int64_t shape[2];
+    const char *of; /* the name by which its numbers are drawn; NULL: its own */
 };
 
 static inline float *flux_formula(const char *name, int dims, const int64_t *shape)
@@ -28,7 +30,7 @@ static inline float *flux_formula(const char *name, int dims, const int64_t *sha
 
 static inline void flux_write_component(const char *path, const char *component, const char *stem,
                                         const struct block_list *list, const struct flux_more *more,
-                                        int more_count, const char *config,
+                                        int more_count, const char *config, const char *prefix,
                                         const struct zimage_files *files)
 {
     struct store_writer *writer = store_writer_create();
@@ -42,13 +44,14 @@ static inline void flux_write_component(const char *path, const char *component,
         const char *name = listed ? list->tensors[t].name : more[t - list->tensor_count].name;
         const int64_t *shape = listed ? list->tensors[t].shape : more[t - list->tensor_count].shape;
         int dims = listed ? list->tensors[t].dims : 2;
-        held[t] = flux_formula(name, dims, shape);
+        bool renamed = !listed && more[t - list->tensor_count].of;
+        held[t] = flux_formula(renamed ? more[t - list->tensor_count].of : name, dims, shape);
         MUST(store_add(writer, name, TENSOR_F32, dims, shape, held[t]));
     }
     MUST(store_write(writer, whole, false));
     tiny_file_write(to, "config.json", config, strlen(config));
     store_writer_free(writer);
-    zimage_restore(to, stem, "", files);
+    zimage_restore(to, stem, prefix, files);
     for (int t = 0; t < count; t++)
         free(held[t]);
     free(held);
@@ -71,11 +74,12 @@ static inline void flux_write_clip(const char *path, const struct zimage_files *
                                       .positions = 77,
                                       .end = 2,
                                       .eps = 1e-5};
-    const struct flux_more tables[] = {{CLIP_TABLE, {FLUX_CLIP_WORDS, 32}},
-                                       {CLIP_POSITIONS, {77, 32}}};
+    const struct flux_more tables[] = {{CLIP_TABLE, {FLUX_CLIP_WORDS, 32}, NULL},
+                                       {CLIP_POSITIONS, {77, 32}, NULL}};
     struct clip_model clip;
     MUST(clip_model_create(&clip, &small));
-    flux_write_component(path, "text_encoder", "model", &clip.list, tables, 2, config, files);
+    flux_write_component(path, "text_encoder", "model", &clip.list, tables, 2, config,
+                         files->prefixed ? "text_model." : "", files);
     clip_model_free(&clip);
 }
 
@@ -95,10 +99,14 @@ static inline void flux_write_t5(const char *path, const struct zimage_files *fi
                                     .buckets = 32,
                                     .distance = 128,
                                     .eps = 1e-6};
-    const struct flux_more tables[] = {{"shared.weight", {FLUX_T5_WORDS, 32}}, {T5_TABLE, {32, 4}}};
+    const struct flux_more tables[] = {
+        {files->prefixed ? "encoder.embed_tokens.weight" : "shared.weight",
+         {FLUX_T5_WORDS, 32},
+         "shared.weight"},
+        {T5_TABLE, {32, 4}, NULL}};
     struct t5_model t5;
     MUST(t5_model_create(&t5, &small));
-    flux_write_component(path, "text_encoder_2", "model", &t5.list, tables, 2, config, files);
+    flux_write_component(path, "text_encoder_2", "model", &t5.list, tables, 2, config, "", files);
     t5_model_free(&t5);
 }
 
@@ -124,7 +132,7 @@ static inline void flux_write_transformer(const char *path, bool guided,
     struct mmdit_model mmdit;
     MUST(mmdit_model_create(&mmdit, &small));
     flux_write_component(path, "transformer", "diffusion_pytorch_model", &mmdit.list, NULL, 0,
-                         config, files);
+                         config, "", files);
     mmdit_model_free(&mmdit);
     free(config);
 }

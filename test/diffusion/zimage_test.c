@@ -115,7 +115,8 @@ END_TEST
 START_TEST(files_of_every_kind)
 {
     static const struct zimage_files files[] = {
-        {TENSOR_F32, false, 3, true}, {TENSOR_BF16, false, 3, false}, {TENSOR_F16, false, 1, true}};
+        {TENSOR_F32, false, 3, true},  {TENSOR_F32, false, 1, true}, {TENSOR_BF16, false, 3, false},
+        {TENSOR_BF16, false, 1, true}, {TENSOR_F16, false, 1, true}, {TENSOR_F16, false, 3, false}};
     static struct made made, right;
     struct pipeline_request request = zimage_request(PROMPT);
     request.steps = 2;
@@ -478,7 +479,7 @@ Suite *zimage_test_suite(void)
     tcase_add_test(tests, stages_of_diffusers);
     tcase_add_test(tests, a_prompt_in_its_template);
     tcase_add_test(tests, modes_of_diffusers);
-    tcase_add_loop_test(tests, files_of_every_kind, 0, 3);
+    tcase_add_loop_test(tests, files_of_every_kind, 0, 6);
     tcase_add_test(tests, every_way_gives_the_same_bits);
     tcase_add_test(tests, modes_share_their_weights);
     tcase_add_test(tests, stopped_between_layers);
