@@ -220,6 +220,67 @@ else
     wait $server
 fi
 
+# a request
+for size in 0x16 16xy 100000x100000; do refused 64 "" --prompt a --size $size; done
+for strength in 0 -1 1.5 nan; do refused 64 strength --prompt a --init-image a.png --strength $strength; done
+for steps in 0 1000000 1.5; do refused 64 "--steps $steps" --prompt a --size 16 --steps $steps; done
+for guidance in nan 1e9; do refused 64 "--guidance $guidance" --prompt a --size 16 --guidance $guidance; done
+refused 64 "--seed 18446744073709551616" --prompt a --size 16 --seed 18446744073709551616
+refused 64 "needs an --init-image" --prompt a --size 16 --mask mask.pgm
+refused 64 "has no classes" --label circle --size 16
+refused 31 "in way none takes" --prompt a --size 16 --memory-limit 100KB --offload none --text-cache none
+picture odd.ppm 18 16
+refused 64 "16x16 or 20x16" --prompt a --init-image odd.ppm
+refused 64 "16x16" --prompt a --init-image a.png --mask odd.ppm
+sed 's/^255$/0/' mask.pgm >empty.pgm
+refused 64 "is empty" --prompt a --init-image a.png --mask empty.pgm
+refused 65 vae.yaml --prompt a --init-image vae.yaml
+run 0 imgtrain $g --prompt a --init-image a.png --mask empty.pgm --invert-mask -o b.png --steps 2
+err_has "covers everything"
+run 0 imgtrain $g --prompt a --init-image mask.pgm --strength 0.01 -o b.png --steps 2
+err_has "grey, taken as colour"
+err_has "1 steps of 2"
+
+# prompts of every kind
+printf 'a \377 cat' >broken.txt
+run 0 imgtrain $g --prompt @broken.txt -o b.png --steps 1
+err_has "U+FFFD"
+printf 'a\0b' >zero.txt
+refused 65 "zero bytes" --prompt @zero.txt --size 16
+yes "a red cat in the rain" | head -c 10000 >long.txt
+run 0 imgtrain $g --prompt @long.txt --text-length 512 -o b.png --steps 1
+err_has "reads 512 tokens"
+err_has "its first 77 tokens alone"
+for prompt in "" "   " "👩‍👩‍👧 ❤️" "a<|endoftext|>b</s>c"; do
+    run 0 imgtrain $g --prompt "$prompt" -o b.png --steps 1
+    differ b.png a.png
+done
+
+# what an encoder made of a prompt lies where nothing can be written: it is made anew
+run 0 imgtrain $g --prompt "a red cat" -o again.png --text-cache vae.yaml/none
+err_has "are not kept"
+same a.png again.png
+
+# files: official_refused_test.c has those of each component
+for words in tokenizer tokenizer_2; do
+    cp dev/$words/tokenizer.json kept
+    printf '{"model": {"type": "WordPiece", "vocab": {}}}' >dev/$words/tokenizer.json
+    refused 65 "dev/$words/tokenizer.json" --prompt a --size 16
+    head -c 100 kept >dev/$words/tokenizer.json
+    refused 65 "dev/$words/tokenizer.json" --prompt a --size 16
+    cp kept dev/$words/tokenizer.json
+done
+mv dev/tokenizer kept-1 && mv dev/tokenizer_2 dev/tokenizer && mv kept-1 dev/tokenizer_2
+refused 65 "its tokenizer has 664 words" --prompt a --size 16
+mv dev/tokenizer kept-1 && mv dev/tokenizer_2 dev/tokenizer && mv kept-1 dev/tokenizer_2
+broken text_encoder/config.json '"hidden_size": 8' '"hidden_size": 2147483648' hidden_size
+broken text_encoder/config.json quick_gelu gelu "hidden_act is gelu"
+broken text_encoder/config.json '"num_attention_heads": 2' '"num_attention_heads": 3' num_attention_heads
+broken text_encoder_2/config.json '"d_kv": 6' '"d_kv": 2147483648' d_kv
+broken text_encoder_2/config.json gated-gelu relu "feed_forward_proj is relu"
+broken text_encoder_2/config.json '"num_heads": 2' '"num_heads": 3' "SelfAttention"
+broken scheduler/scheduler_config.json '"shift"' '"use_karras_sigmas": true, "shift"' karras
+
 # ---- what trains and compares here is another network ----
 run 65 imgtrain eval dev shapes --device cpu
 err_has "no S3-DiT"
