@@ -151,6 +151,9 @@ out_has "denoise"
 run 0 imgtrain generate schnell --device cpu --text-length 8 --size 16 --prompt "a red cat" --guidance 3 -o again.png
 err_has "--guidance has no effect"
 same s.png again.png
+run 0 imgtrain generate --like s.png --device cpu -o again.png
+err_lacks "no effect"
+same s.png again.png
 run 0 imgtrain $g --prompt "a red cat" --negative rain -o again.png
 err_has "--negative has no effect"
 same a.png again.png

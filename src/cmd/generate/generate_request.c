@@ -222,10 +222,11 @@ static void say_without_negative(const struct generate_job *job, const struct ge
 {
     bool by_number = job->model.network.guidance == DENOISER_GUIDED_BY_NUMBER;
     if (o->negative)
-        log_warning("--negative has no effect: this model was trained to be guided %s",
-                    by_number ? "by a number" : "already");
-    if (o->guidance && !by_number)
-        log_warning("--guidance has no effect: this model was trained to do without");
+        log_warning("--negative has no effect: this model %s",
+                    by_number ? "is guided by a number, not away from a text"
+                              : "was trained to do without guidance");
+    if (job->request.guidance > 0 && !by_number)
+        log_warning("--guidance has no effect: this model was trained to do without it");
 }
 
 static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
