@@ -6,6 +6,8 @@
 /* Its names would be hidden by those above. */
 #include "test/diffusion/official_made.h"
 
+#include <unistd.h>
+
 Suite *flux_test_suite(void);
 
 enum { FLUX_ROWS = 24, FLUX_STEPS = 4 };
@@ -246,6 +248,19 @@ START_TEST(flux_folders_that_are_refused)
 }
 END_TEST
 
+/* While it is mapped: an error, no SIGBUS. */
+START_TEST(flux_embeddings_that_got_shorter)
+{
+    static struct made made;
+    static const char *const files[] = {"m/text_encoder/model.safetensors",
+                                        "m/text_encoder_2/model.safetensors"};
+    struct pipeline_request request = flux_request("a red cat");
+    ck_assert_int_eq(truncate(in_folder(files[_i]), 4096), 0);
+    ck_assert_int_eq(make(&request, 1, &anyhow, &made), ERR_IO);
+    ck_assert_msg(strstr(error_message(), "cannot be read any more"), "%s", error_message());
+}
+END_TEST
+
 /* A tensor that holds no numbers is named, with its stage. */
 START_TEST(flux_weights_that_are_no_numbers)
 {
@@ -284,6 +299,7 @@ Suite *flux_test_suite(void)
     tcase_add_test(tests, flux_modes_share_their_weights);
     tcase_add_test(tests, flux_cached_prompts_open_no_encoder);
     tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 14);
+    tcase_add_loop_test(tests, flux_embeddings_that_got_shorter, 0, 2);
     tcase_add_loop_test(tests, flux_weights_that_are_no_numbers, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;
