@@ -37,8 +37,8 @@ struct named_model_text named_model_others(const struct named_model *model);
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height);
 
 /* One image of this size (in pixels) from noise alone, or (from_image) from another one at full
- * strength, with the model's own guidance. steps 0: as many as generate takes; of an architecture
- * 8. */
+ * strength, with the model's own guidance. steps 0: as many as generate takes; of an S3-DiT's
+ * architecture 8. */
 int named_model_request(struct named_model *model, int width, int height, int steps,
                         bool from_image, struct pipeline_request *request);
 /* Says so where that is no other work. */

@@ -216,6 +216,8 @@ else
     run 0 imgtrain generate schnell --device cpu --size 16 --prompt "a red cat" -o served.png
     ask 200 '{"model": "schnell", "prompt": "a red cat", "size": "16x16", "seed": 0, "guidance": 3}' -o got.png
     same got.png served.png
+    ask 200 '{"model": "schnell", "prompt": "x", "size": "16x16", "negative_prompt": "y", "guidance": 3}'
+    out_has '"ignored": "negative_prompt, guidance"'
     ask 400 '{"prompt": "a red cat", "size": "18x16"}'
     out_has "16x16 or 20x16"
     ask 400 '{"size": "16x16"}'

@@ -51,6 +51,21 @@ static void serve_diffusion_condition(struct generate_options *o, const struct g
     o->prompt_is_text = o->negative_is_text = true; /* they name no file */
 }
 
+/* Of a network that was trained with guidance. */
+static void serve_diffusion_ignore(const struct generate_job *job, struct generate_options *o,
+                                   struct serve_ask *ask)
+{
+    enum denoiser_guidance guidance = job->model.network.guidance;
+    if (guidance != DENOISER_GUIDED_BY_TEXT && o->negative) {
+        serve_ask_ignore(ask, "negative_prompt");
+        o->negative = NULL;
+    }
+    if (guidance == DENOISER_UNGUIDED && o->guidance) {
+        serve_ask_ignore(ask, "guidance");
+        o->guidance = NULL;
+    }
+}
+
 static int serve_diffusion_prepare(struct serve_model *model, struct serve_job *job, int *whole)
 {
     TRY(serve_diffusion_load(model));
@@ -73,6 +88,7 @@ static int serve_diffusion_prepare(struct serve_model *model, struct serve_job *
                                   .text_cache = "none", /* others' prompts fill no disk */
                                   .memory_limit = model->all->memory_limit};
     serve_diffusion_condition(o, &served->job, ask);
+    serve_diffusion_ignore(&served->job, o, &job->ask);
     generate_job_reset(&served->job);
     TRY(generate_resolve_request(&served->job, o));
     o->seed = NULL; /* it has been read */

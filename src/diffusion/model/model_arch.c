@@ -69,14 +69,14 @@ static const struct arch {
     const char *name;
     enum tensor_type type;
     int side, text_rows;
-    double shift;              /* of the schedule; */
-    bool is_dynamic;           /* where the size says how far, not used */
-    struct s3dit_config s3dit; /* the network: dim 0: */
+    double shift;              /* of the schedule */
+    bool is_dynamic;           /* its levels depend on the size, and not on `shift` */
+    struct s3dit_config s3dit; /* dim 0: the network is */
     struct mmdit_config mmdit; /* this one */
     struct kl_config vae;      /* levels 0: none */
-    struct qwen3_config text;  /* layers 0: none, prompts are rows of a table; or these two: */
-    struct clip_config clip;
-    struct t5_config t5;
+    struct qwen3_config text;  /* layers 0: prompts are read by */
+    struct clip_config clip;   /* these two, */
+    struct t5_config t5;       /* layers 0: nor by them: they are rows of a table */
 } archs[] = {
     {.name = "s3dit-1m",
      .type = TENSOR_F32,
