@@ -22,4 +22,15 @@ static inline double relative_error(const float *got, const float *right, size_t
     return most > 0 ? error / most : error;
 }
 
+/* The root of the mean square of got - right, in units of right's. */
+static inline double rms_error(const float *got, const float *right, size_t count)
+{
+    double error = 0, size = 0;
+    for (size_t i = 0; i < count; i++) {
+        error += ((double)got[i] - (double)right[i]) * ((double)got[i] - (double)right[i]);
+        size += (double)right[i] * (double)right[i];
+    }
+    return sqrt(error / size);
+}
+
 #endif

@@ -1,4 +1,5 @@
-/* Numbers of matrices that are stored as floats, bf16 or fp16: a type for each, to choose a
+/* Numbers of matrices that are stored as floats, bf16, fp16 or (without their scale) 8
+ * bits: a type for each, to choose a
  * kernel's instance by. */
 #ifndef IMGTRAIN_CUDA_TOKEN_MATRIX_ELEMENT_H
 #define IMGTRAIN_CUDA_TOKEN_MATRIX_ELEMENT_H
@@ -27,6 +28,11 @@ static __device__ inline float token_element(const struct token_bf16 *x, size_t 
 static __device__ inline float token_element(const struct token_f16 *x, size_t i)
 {
     return half_half_value(x[i].bits);
+}
+
+static __device__ inline float token_element(const int8_t *x, size_t i)
+{
+    return x[i];
 }
 
 #endif

@@ -24,6 +24,7 @@ struct linear_product {
     const float *a;
     size_t a_m, a_k;
     const void *b;
+    const float *b_scales; /* [n] or NULL: that b's columns are multiplied by */
     size_t b_k, b_n;
     float *c;
     size_t c_m;
@@ -118,6 +119,7 @@ static __global__ void __launch_bounds__(LINEAR_THREADS, 1)
         for (int j = 0; j < TILE; j++)
             if (top + i < p.m && left + j < p.n) {
                 float *c = p.c + (size_t)(top + i) * p.c_m + left + j;
+                if (p.b_scales) d[i][j] *= p.b_scales[left + j];
                 *c = linear_finish(p.epilogue, d[i][j], left + j, p.epilogue.add ? *c : 0);
             }
         k += chunk;
@@ -157,6 +159,8 @@ static void linear_by_type(struct device *device, enum token_type type,
         linear_compute<float>(stream, p);
     else if (type == TOKEN_BF16)
         linear_compute<struct token_bf16>(stream, p);
+    else if (type == TOKEN_I8)
+        linear_compute<int8_t>(stream, p);
     else
         linear_compute<struct token_f16>(stream, p);
 }
@@ -171,6 +175,7 @@ static int cuda_linear_forward(struct device *device, const struct token_linear 
     p.m = l->rows, p.n = l->out, p.k = l->in;
     p.a = x, p.a_m = token_stride(l->x_stride, l->in), p.a_k = 1;
     p.b = l->weight, p.b_k = 1, p.b_n = (size_t)l->in;
+    if (l->weight_type == TOKEN_I8) p.b_scales = l->weight_scales;
     p.c = y, p.c_m = token_stride(l->y_stride, l->out);
     if (epilogue) p.epilogue = *epilogue;
     linear_by_type(device, l->weight_type, &p);
@@ -181,7 +186,7 @@ static int cuda_linear_dgrad(struct device *device, const struct token_linear *l
                              const float *dy, bool add, void *workspace)
 {
     (void)workspace;
-    TRY(token_check_linear(l));
+    TRY(token_check_linear_dgrad(l));
     struct linear_product p = {};
     p.m = l->rows, p.n = l->in, p.k = l->out;
     p.a = dy, p.a_m = token_stride(l->y_stride, l->out), p.a_k = 1;

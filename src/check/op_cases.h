@@ -27,7 +27,7 @@ enum op_role {
     OP_WORKSPACE /* NaN before, not compared */
 };
 
-enum op_type { OP_F32, OP_BF16, OP_F16, OP_F64, OP_I32, OP_I64, OP_U8, OP_MASK, OP_RAW };
+enum op_type { OP_F32, OP_BF16, OP_F16, OP_F64, OP_I32, OP_I64, OP_U8, OP_I8, OP_MASK, OP_RAW };
 
 enum op_fill {
     OP_UNIFORM, /* low..high */

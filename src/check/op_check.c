@@ -20,8 +20,9 @@ enum { GUARD = 64, GUARD_BYTE = 0xa5 }; /* behind each operand */
 
 static size_t operand_bytes(const struct op_operand *o)
 {
-    static const size_t bytes[] = {[OP_F32] = 4, [OP_BF16] = 2, [OP_F16] = 2, [OP_F64] = 8,
-                                   [OP_I32] = 4, [OP_I64] = 8,  [OP_U8] = 1,  [OP_RAW] = 1};
+    static const size_t bytes[] = {
+        [OP_F32] = 4, [OP_BF16] = 2, [OP_F16] = 2, [OP_F64] = 8, [OP_I32] = 4,
+        [OP_I64] = 8, [OP_U8] = 1,   [OP_I8] = 1,  [OP_RAW] = 1};
     return o->type == OP_MASK ? o->count / 8 : o->count * bytes[o->type];
 }
 
@@ -35,6 +36,7 @@ static void operand_store(const struct op_operand *o, void *bytes, size_t i, dou
     case OP_I32: ((int32_t *)bytes)[i] = (int32_t)value; break;
     case OP_I64: ((int64_t *)bytes)[i] = (int64_t)value; break;
     case OP_U8: ((uint8_t *)bytes)[i] = (uint8_t)value; break;
+    case OP_I8: ((int8_t *)bytes)[i] = (int8_t)value; break;
     case OP_MASK:
         if (value > 0) ((uint8_t *)bytes)[i / 8] |= (uint8_t)(1 << i % 8);
         break;
@@ -52,6 +54,7 @@ static double operand_load(const struct op_operand *o, const void *bytes, size_t
     case OP_I32: return (double)((const int32_t *)bytes)[i];
     case OP_I64: return (double)((const int64_t *)bytes)[i];
     case OP_U8: return (double)((const uint8_t *)bytes)[i];
+    case OP_I8: return (double)((const int8_t *)bytes)[i];
     case OP_MASK: return ((const uint8_t *)bytes)[i / 8] >> i % 8 & 1;
     case OP_RAW: break;
     }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const weight_names[] = {"fp32", "bf16", "fp16"};
-static const enum op_type weight_types[] = {OP_F32, OP_BF16, OP_F16};
-enum { WEIGHT_TYPES = 3, ROW_GAP = 3 };
+static const char *const weight_names[] = {"fp32", "bf16", "fp16", "int8"};
+static const enum op_type weight_types[] = {OP_F32, OP_BF16, OP_F16, OP_I8};
+enum { WEIGHT_TYPES = 3, ROW_GAP = 3 }; /* with gradients */
 
 /* ---- linear ---- */
 
@@ -28,13 +28,17 @@ static void describe_linear(struct op_case *c, int shape, int type)
     c->large = shape >= LINEARS_SMALL;
     c->macs = (double)c->n * c->c * c->k;
     c->w = c->variant & 1 ? ROW_GAP : 0;
-    c->bytes = 4 * ((double)c->n * (c->c + c->k)) + (c->h ? 2.0 : 4.0) * c->c * c->k;
+    c->bytes = 4 * ((double)c->n * (c->c + c->k)) +
+               (double)token_type_bytes((enum token_type)type) * c->c * c->k;
 }
 
 static void describe_linear_typed(struct op_case *c)
 {
     int typed = c->index / LINEAR_VARIANTS;
-    describe_linear(c, typed / WEIGHT_TYPES, typed % WEIGHT_TYPES);
+    if (c->index >= LINEAR_CASES) /* of forward alone */
+        describe_linear(c, typed - LINEAR_CASES / LINEAR_VARIANTS, TOKEN_I8);
+    else
+        describe_linear(c, typed / WEIGHT_TYPES, typed % WEIGHT_TYPES);
 }
 
 static size_t linear_floats(const struct op_case *c, int width)
@@ -56,7 +60,11 @@ static void linear_text(struct op_case *c, const char *what)
 
 static struct op_operand *add_weight(struct op_case *c)
 {
-    return op_add(c, "weight", OP_IN, weight_types[c->h], (size_t)c->c * (size_t)c->k);
+    struct op_operand *weight =
+        op_add(c, "weight", OP_IN, weight_types[c->h], (size_t)c->c * (size_t)c->k);
+    if (c->h != TOKEN_I8) return weight;
+    weight->fill = OP_WHOLE, weight->low = -127, weight->high = 127;
+    return op_add(c, "scales", OP_IN, OP_F32, (size_t)c->k);
 }
 
 /* Instead of a SiLU: in every second shape. */
@@ -106,6 +114,7 @@ static int run_linear_forward(const struct op_call *call)
         .activation = linear_is_quick(call->c) ? TOKEN_GELU_QUICK : activations[call->c->variant],
         .add = call->c->variant == 3};
     l.weight = op_memory(call, "weight");
+    l.weight_scales = op_memory(call, "scales");
     return call->device->token->linear_forward(call->device, &l, op_memory(call, "y"),
                                                op_memory(call, "x"), &epilogue,
                                                op_memory(call, "workspace"));
@@ -130,13 +139,14 @@ static void truth_linear_forward(struct op_data *d)
 {
     const struct op_case *c = d->c;
     const double *x = op_values(d, "x"), *weight = op_values(d, "weight"),
-                 *bias = op_values(d, "bias");
+                 *bias = op_values(d, "bias"), *scales = op_values(d, "scales");
     double *y = op_values(d, "y");
     for (int row = 0; row < c->n; row++)
         for (int j = 0; j < c->k; j++) {
-            double sum = bias ? bias[j] : 0;
+            double sum = 0;
             for (int i = 0; i < c->c; i++)
                 sum += x[linear_at(c, c->c, row, i)] * weight[(size_t)(j * c->c + i)];
+            sum = sum * (scales ? scales[j] : 1) + (bias ? bias[j] : 0);
             double *to = &y[linear_at(c, c->k, row, j)];
             if (c->variant == 2) sum = linear_is_quick(c) ? truth_gelu_quick(sum) : truth_silu(sum);
             *to = c->variant == 3 ? *to + truth_gelu(sum) : sum;
@@ -231,7 +241,8 @@ static int linear_forward_f32(int index)
                              index % LINEAR_VARIANTS);
 }
 
-const struct op_kind op_linear_forward = {OP_KIND(token, linear_forward), .cases = LINEAR_CASES,
+const struct op_kind op_linear_forward = {OP_KIND(token, linear_forward),
+                                          .cases = LINEAR_CASES + LINEARS * LINEAR_VARIANTS,
                                           .workspace = workspace_linear};
 const struct op_kind op_linear_dgrad = {OP_KIND(token, linear_dgrad),
                                         .cases = LINEAR_CASES,

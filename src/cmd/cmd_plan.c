@@ -256,8 +256,8 @@ static int cmd_plan_model(struct model_plan *plan, const struct plan_request *re
     plan->limit = request->budget;
     plan->json = request->json;
     if (!plan->sizes) return plan_model(plan);
-    if (plan->size || plan->offload)
-        return fail(ERR_USAGE, "--sizes is of all ways: without --size and --offload");
+    if (plan->size || plan->offload || plan->dtype)
+        return fail(ERR_USAGE, "--sizes is of all ways: without --size, --offload and --dtype");
     const struct model_bench ladder = {.operand = plan->operand,
                                        .arch = plan->arch,
                                        .sizes = plan->sizes,
@@ -295,6 +295,10 @@ int cmd_plan(int argc, char **argv)
          .argument = "WAY",
          .text = &model.offload,
          .help = "of a MODEL: none, model, sequential; auto: the first that fits"},
+        {.name = "dtype",
+         .argument = "f32|bf16|int8",
+         .text = &model.dtype,
+         .help = "of a MODEL: its weights as they are stored (f32), or as generate rounds them"},
         {.name = "steps",
          .argument = "N",
          .integer = &model.steps,
@@ -333,7 +337,7 @@ int cmd_plan(int argc, char **argv)
     if (model.arch || (operand_count > 0 && named_model_is(argv[1])))
         return cmd_plan_model(&model, &request, operand_count, argv);
     if (operand_count == 0) return fail(ERR_USAGE, "plan: a CONFIG or a MODEL is needed");
-    options_without_effect("sizes offload steps from-image", "without a MODEL");
+    options_without_effect("sizes offload dtype steps from-image", "without a MODEL");
     TRY(load_config(&config, &path, operand_count, argv, &request.load));
     if (config_batch_count(config) > 1)
         log_warning("a batch of %d runs: this is the plan of the first",

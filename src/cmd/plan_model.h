@@ -7,7 +7,7 @@
 
 struct model_plan {
     const char *operand, *arch; /* one of them */
-    const char *size, *sizes, *device, *offload;
+    const char *size, *sizes, *device, *offload, *dtype;
     int64_t steps;
     uint64_t limit;
     bool from_image; /* begun with an image */

@@ -15,10 +15,19 @@ int token_check_linear(const struct token_linear *l)
 {
     if (l->rows > 0 && l->in > 0 && l->out > 0 &&
         token_stride(l->x_stride, l->in) >= (size_t)l->in &&
-        token_stride(l->y_stride, l->out) >= (size_t)l->out)
-        return OK;
+        token_stride(l->y_stride, l->out) >= (size_t)l->out) {
+        if (l->weight_type != TOKEN_I8 || l->weight_scales) return OK;
+        return fail(ERR_USAGE, "linear: weights of 8 bits without scales");
+    }
     return fail(ERR_USAGE, "linear: no %d rows of %d to %d, %zu and %zu apart", l->rows, l->in,
                 l->out, l->x_stride, l->y_stride);
+}
+
+int token_check_linear_dgrad(const struct token_linear *l)
+{
+    TRY(token_check_linear(l));
+    if (l->weight_type != TOKEN_I8) return OK;
+    return fail(ERR_USAGE, "linear_dgrad: weights of 8 bits are for forward passes alone");
 }
 
 int token_check_linear_wgrad(const struct token_linear *l)
@@ -86,7 +95,7 @@ int token_check_attention_backward(const struct token_attention *a)
 
 int token_check_embedding(const struct token_embedding *e)
 {
-    if (e->rows > 0 && e->width > 0 && e->count > 0) return OK;
+    if (e->rows > 0 && e->width > 0 && e->count > 0 && e->table_type != TOKEN_I8) return OK;
     return fail(ERR_USAGE, "embedding: no %d rows of %d out of %d", e->rows, e->width, e->count);
 }
 

@@ -4,7 +4,8 @@
  * for a shape that they do not take, the same bits for any number of threads.
  *
  * Rows are fp32, one behind the other unless a stride (in floats) says otherwise. Matrices
- * [out][in] are fp32, bf16 or fp16, widened as they are read; vectors (biases, weights of norms,
+ * [out][in] are fp32, bf16, fp16 or (forward passes of linear layers alone) 8 bits with a scale for
+ * each row, widened as they are read; vectors (biases, weights of norms,
  * tokens) and all gradients are fp32. The bits of a row's result depend on that row alone
  * (attention: on its sample), not on how many rows a call has nor on where it stands among them.
  *
@@ -27,11 +28,18 @@
 
 struct device;
 
-enum token_type { TOKEN_F32, TOKEN_BF16, TOKEN_F16 };
+/* TOKEN_I8: whole numbers -127..127, each row of a matrix times a scale of its own. */
+enum token_type { TOKEN_F32, TOKEN_BF16, TOKEN_F16, TOKEN_I8 };
 
 static inline size_t token_type_bytes(enum token_type type)
 {
-    return type == TOKEN_F32 ? 4 : 2;
+    return type == TOKEN_F32 ? 4 : type == TOKEN_I8 ? 1 : 2;
+}
+
+/* Where the scales of a matrix of `count` numbers lie that is stored with them: bytes from it. */
+static inline size_t token_scales_at(size_t count)
+{
+    return (count + 63) / 64 * 64;
 }
 
 /* y = x W' (+ bias). */
@@ -39,6 +47,7 @@ struct token_linear {
     int rows, in, out;
     const void *weight; /* [out][in]; wgrad does not read it */
     enum token_type weight_type;
+    const float *weight_scales; /* [out], of TOKEN_I8 */
     int chunk;       /* rows summed as one by wgrad; 0: there is none. Forward and dgrad do not
                         read it */
     size_t x_stride; /* floats from row to row of x and dx; 0: `in` */
@@ -214,6 +223,7 @@ int token_check_device(const struct device *device);
 
 /* ERR_USAGE unless operations take this shape. */
 int token_check_linear(const struct token_linear *linear);
+int token_check_linear_dgrad(const struct token_linear *linear);
 int token_check_linear_wgrad(const struct token_linear *linear);
 int token_check_norm(const struct token_norm *norm, bool backward);
 int token_check_gate(const struct token_gate *gate, bool backward);

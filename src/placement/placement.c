@@ -87,7 +87,7 @@ static bool sources_agree(const struct placement_source *a, const struct placeme
     for (int t = 0; t < a->tensor_count; t++)
         if (a->tensors[t].stored != b->tensors[t].stored ||
             a->tensors[t].wanted != b->tensors[t].wanted ||
-            a->tensors[t].count != b->tensors[t].count ||
+            a->tensors[t].count != b->tensors[t].count || a->tensors[t].row != b->tensors[t].row ||
             a->tensors[t].stays_mapped != b->tensors[t].stays_mapped)
             return false;
     for (int k = 0; k < a->block_count; k++)

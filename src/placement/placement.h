@@ -55,8 +55,10 @@ struct placement_options {
 
 struct placement_tensor {
     const char *name;
-    enum tensor_type stored, wanted; /* wanted: stored, F32 or BF16 */
+    enum tensor_type stored, wanted; /* wanted: stored, F32, BF16 or I8 */
     size_t count;                    /* numbers */
+    size_t row;                      /* of them, in a row; of I8 alone, whose rows have scales: they
+                                        lie with it, token_scales_at() bytes from it */
     bool in_memory;                  /* its data is no page of a file, whatever is_file says */
     bool stays_mapped;               /* rows are gathered from the mapping: never placed */
 };

@@ -1,22 +1,34 @@
 /* Weights of one type as another, while they are placed. */
 #include "base/error.h"
 #include "base/threads.h"
+#include "device/token_ops.h"
 #include "math/bf16.h"
 #include "math/half.h"
 #include "placement/placement_internal.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 bool placement_converts(enum tensor_type from, enum tensor_type to)
 {
     bool is_float = from == TENSOR_F32 || from == TENSOR_BF16 || from == TENSOR_F16;
-    return from == to || (is_float && (to == TENSOR_F32 || to == TENSOR_BF16));
+    bool is_target = to == TENSOR_F32 || to == TENSOR_BF16 || to == TENSOR_I8;
+    return from == to || (is_float && is_target);
+}
+
+size_t placement_wanted_bytes(const struct placement_tensor *tensor)
+{
+    if (tensor->wanted != TENSOR_I8) return tensor->count * tensor_type_bytes(tensor->wanted);
+    return token_scales_at(tensor->count) + tensor->count / tensor->row * sizeof(float);
 }
 
 struct conversion {
     void *to;
     const void *from;
     enum tensor_type to_type, from_type;
+    size_t row;    /* numbers of one, and */
+    float *scales; /* their scales: of I8 */
 };
 
 /* A file's numbers may lie at any multiple of their size, a placed one's do not matter either. */
@@ -43,16 +55,46 @@ static void convert_range(void *context, int64_t from, int64_t to)
             ((uint16_t *)c->to)[i] = bf16_round(placement_stored_value(c, i));
 }
 
-int placement_convert(void *to, enum tensor_type to_type, const void *from,
-                      enum tensor_type from_type, size_t count)
+/* Of -127..127, to nearest. */
+static int8_t int8_round(float x)
 {
-    struct conversion c = {to, from, to_type, from_type};
-    if (from_type == to_type)
-        threads_copy(to, from, count * tensor_type_bytes(to_type));
-    else if (placement_converts(from_type, to_type))
-        threads_for((int64_t)count, threads_grain(2), convert_range, &c);
-    else
-        return fail(ERR_INTERNAL, "%s as %s", tensor_type_name(from_type),
-                    tensor_type_name(to_type));
+    return (int8_t)(x < 0 ? x - 0.5f : x + 0.5f);
+}
+
+/* The largest number of a row becomes 127. A NaN makes the scale one, so that it is not lost. */
+static void convert_rows(void *context, int64_t from, int64_t to)
+{
+    const struct conversion *c = context;
+    for (int64_t row = from; row < to; row++) {
+        int64_t first = row * (int64_t)c->row;
+        int8_t *out = (int8_t *)c->to + first;
+        float most = 0;
+        for (int64_t i = 0; i < (int64_t)c->row; i++) {
+            float size = fabsf(placement_stored_value(c, first + i));
+            if (!(size <= most) && most == most) most = size;
+        }
+        bool is_finite = most <= FLT_MAX;
+        float scale = most / 127, inverse = scale > 0 && is_finite ? 1 / scale : 0;
+        c->scales[row] = scale;
+        for (int64_t i = 0; i < (int64_t)c->row; i++)
+            out[i] = is_finite ? int8_round(placement_stored_value(c, first + i) * inverse) : 1;
+    }
+}
+
+int placement_convert(void *to, const struct placement_tensor *tensor, const void *from)
+{
+    struct conversion c = {to, from, tensor->wanted, tensor->stored, tensor->row, NULL};
+    if (tensor->stored == tensor->wanted) {
+        threads_copy(to, from, placement_wanted_bytes(tensor));
+    } else if (!placement_converts(tensor->stored, tensor->wanted)) {
+        return fail(ERR_INTERNAL, "%s as %s", tensor_type_name(tensor->stored),
+                    tensor_type_name(tensor->wanted));
+    } else if (tensor->wanted == TENSOR_I8) {
+        c.scales = (float *)((char *)to + token_scales_at(tensor->count));
+        threads_for((int64_t)(tensor->count / tensor->row), threads_grain(4 * (int64_t)tensor->row),
+                    convert_rows, &c);
+    } else {
+        threads_for((int64_t)tensor->count, threads_grain(2), convert_range, &c);
+    }
     return OK;
 }

@@ -156,9 +156,10 @@ void placement_advise(const struct placement_component *c, int block, bool in_pl
 
 /* ---- placement_convert.c ---- */
 
-/* `count` numbers of one type as another; ERR_INTERNAL for a pair that placement_add refuses. */
-int placement_convert(void *to, enum tensor_type to_type, const void *from,
-                      enum tensor_type from_type, size_t count);
+/* A tensor's stored numbers as the wanted ones; ERR_INTERNAL for a pair that placement_add refuses.
+ */
+int placement_convert(void *to, const struct placement_tensor *tensor, const void *from);
 bool placement_converts(enum tensor_type from, enum tensor_type to);
+size_t placement_wanted_bytes(const struct placement_tensor *tensor);
 
 #endif

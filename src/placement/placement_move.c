@@ -67,7 +67,7 @@ static int placement_read_tensor(const struct placement *p, const struct placeme
     const struct placement_tensor *tensor = &c->source.tensors[index];
     if (tensor->stored == tensor->wanted) return c->source.read(c->source.context, index, to);
     TRY(c->source.read(c->source.context, index, p->reading));
-    return placement_convert(to, tensor->wanted, p->reading, tensor->stored, tensor->count);
+    return placement_convert(to, tensor, p->reading);
 }
 
 static int convert_block(const struct placement *p, const struct placement_component *c, int block,
@@ -81,8 +81,7 @@ static int convert_block(const struct placement *p, const struct placement_compo
             TRY(placement_read_tensor(p, c, t, to + c->tensor_at[t]));
             continue;
         }
-        TRY(placement_convert(to + c->tensor_at[t], tensor->wanted, c->data[t], tensor->stored,
-                              tensor->count));
+        TRY(placement_convert(to + c->tensor_at[t], tensor, c->data[t]));
     }
     return OK;
 }

@@ -28,16 +28,19 @@ int component_measure(const struct placement *p, struct placement_component *c)
                         block->name);
         for (int t = block->first; t < block->first + block->count; t++) {
             const struct placement_tensor *tensor = &s->tensors[t];
-            size_t wanted = tensor_type_bytes(tensor->wanted);
             if (!placement_converts(tensor->stored, tensor->wanted))
                 return fail(ERR_INTERNAL, "%s: %s as %s is not to be had", tensor->name,
                             tensor_type_name(tensor->stored), tensor_type_name(tensor->wanted));
+            if (tensor->wanted == TENSOR_I8 && (!tensor->row || tensor->count % tensor->row))
+                return fail(ERR_INTERNAL, "%s: %zu numbers in rows of %zu", tensor->name,
+                            tensor->count, tensor->row);
             if (tensor->count > PLAN_BYTES_MAX / 8)
                 return fail(ERR_DATA, "%s: %s is too large", s->name, tensor->name);
             c->mapped_bytes += tensor->count * tensor_type_bytes(tensor->stored);
             c->tensor_at[t] = c->block_bytes[b];
             c->in_place[t] = is_read_in_place(p, c, tensor);
-            if (!c->in_place[t]) c->block_bytes[b] += placement_aligned(tensor->count * wanted);
+            if (!c->in_place[t])
+                c->block_bytes[b] += placement_aligned(placement_wanted_bytes(tensor));
         }
         c->placed_bytes += c->block_bytes[b];
         if (c->placed_bytes > PLAN_BYTES_MAX || c->mapped_bytes > PLAN_BYTES_MAX)

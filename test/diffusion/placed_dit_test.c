@@ -5,6 +5,7 @@
 #include "s3dit_fixture.h"
 #include "test/diffusion/mapped_weights.h"
 #include "test/diffusion/small_dit.h"
+#include "test/near.h"
 
 Suite *placed_dit_test_suite(void);
 
@@ -22,11 +23,12 @@ static struct s3dit_batch batch_of(const struct dit_fixture *f)
 /* Three passes in one way, into f->out; the report's bytes as predicted. */
 static struct placement_report run_placed(struct dit_fixture *f,
                                           const struct mapped_weights *stored,
-                                          const struct placement_options *options, bool half)
+                                          const struct placement_options *options,
+                                          enum pipeline_weights matrices)
 {
     struct placement *placement;
     struct placed_dit placed;
-    const struct placed_setup setup = {.weights = stored->list, .half = half, .key = "net"};
+    const struct placed_setup setup = {.weights = stored->list, .matrices = matrices, .key = "net"};
     const struct s3dit_batch batch = batch_of(f);
     enum placement_way way;
     MUST(placement_open(&placement, f->device, options));
@@ -67,19 +69,19 @@ START_TEST(every_way_gives_the_same_bits)
     size_t last = SIZE_MAX;
     for (int w = PLACEMENT_NONE; w < PLACEMENT_WAYS; w++) {
         const struct placement_options mapped = {.way = (enum placement_way)w};
-        struct placement_report r = run_placed(&f, &stored, &mapped, false);
+        struct placement_report r = run_placed(&f, &stored, &mapped, PIPELINE_AS_STORED);
         ck_assert_uint_eq(r.predicted.weight_bytes, 0);
         ck_assert_mem_eq(f.out, expected, bytes);
     }
     for (int share = 9; share > 6; share--) { /* of what all take */
         struct placement_options placed = {
             .way = PLACEMENT_AUTO, .place = true, .prefetch = true, .budget = 100 << 20};
-        struct placement_report whole = run_placed(&f, &stored, &placed, false);
+        struct placement_report whole = run_placed(&f, &stored, &placed, PIPELINE_AS_STORED);
         ck_assert_mem_eq(f.out, expected, bytes);
         placed.budget = (int64_t)(whole.predicted.working_bytes +
                                   whole.predicted.weight_bytes * (size_t)share / 10);
         memset(f.out, 0, bytes);
-        struct placement_report r = run_placed(&f, &stored, &placed, false);
+        struct placement_report r = run_placed(&f, &stored, &placed, PIPELINE_AS_STORED);
         ck_assert_mem_eq(f.out, expected, bytes);
         ck_assert_int_eq(r.predicted.way, PLACEMENT_SEQUENTIAL);
         ck_assert(!((int64_t)r.device_bytes > placed.budget));
@@ -108,12 +110,16 @@ START_TEST(halves_are_rounded_once)
         }
     mapped_weights_create(&full, &f.model.list, f.parameters, false);
     mapped_weights_create(&half, &f.model.list, f.parameters, true);
-    run_placed(&f, &half, &options, false);
+    run_placed(&f, &half, &options, PIPELINE_AS_STORED);
     memcpy(expected, f.out, bytes);
-    struct placement_report r = run_placed(&f, &full, &options, true);
+    struct placement_report r = run_placed(&f, &full, &options, PIPELINE_BF16);
     ck_assert_mem_eq(f.out, expected, bytes);
     ck_assert_uint_lt(r.predicted.weight_bytes, 4 * f.model.list.parameter_total);
-    run_placed(&f, &full, &options, false);
+    struct placement_report eight = run_placed(&f, &half, &options, PIPELINE_INT8);
+    double error = rms_error(f.out, expected, 2 * f.image_floats);
+    ck_assert_msg(error > 1e-4 && error < 2e-2, "8 bits differ by %g", error);
+    ck_assert_uint_lt(eight.predicted.weight_bytes, r.predicted.weight_bytes * 7 / 10);
+    run_placed(&f, &full, &options, PIPELINE_AS_STORED);
     ck_assert(memcmp(f.out, expected, bytes) != 0);
     mapped_weights_free(&full);
     mapped_weights_free(&half);

@@ -4,6 +4,7 @@
 #include "mmdit_fixture.h"
 #include "store/tensor.h"
 #include "test/diffusion/mapped_weights.h"
+#include "test/near.h"
 
 Suite *placed_mmdit_test_suite(void);
 
@@ -12,11 +13,12 @@ static const struct mmdit_case small_net = {
 
 static struct placement_report mm_run_placed(struct mmdit_fixture *f,
                                              const struct mapped_weights *mapped,
-                                             const struct placement_options *options)
+                                             const struct placement_options *options,
+                                             enum pipeline_weights matrices)
 {
     struct placement *placement;
     struct placed_mmdit placed;
-    const struct placed_setup setup = {.weights = mapped->list, .key = "net"};
+    const struct placed_setup setup = {.weights = mapped->list, .matrices = matrices, .key = "net"};
     const struct mmdit_batch batch = mm_batch(f, 0, f->is.size.samples);
     enum placement_way way;
     MUST(placement_open(&placement, f->device, options));
@@ -54,12 +56,12 @@ START_TEST(every_way_gives_the_same_bits)
     for (int share = 10; share > 6; share--) { /* of what all take */
         struct placement_options placed = {
             .way = PLACEMENT_AUTO, .place = true, .prefetch = true, .budget = 100 << 20};
-        struct placement_report r = mm_run_placed(&f, &mapped, &placed);
+        struct placement_report r = mm_run_placed(&f, &mapped, &placed, PIPELINE_AS_STORED);
         if (share < 10) {
             placed.budget = (int64_t)(r.predicted.working_bytes +
                                       r.predicted.weight_bytes * (size_t)share / 10);
             memset(f.host[MM_OUT], 0, bytes);
-            r = mm_run_placed(&f, &mapped, &placed);
+            r = mm_run_placed(&f, &mapped, &placed, PIPELINE_AS_STORED);
             ck_assert_int_eq(r.predicted.way, PLACEMENT_SEQUENTIAL);
             ck_assert(!((int64_t)r.device_bytes > placed.budget));
         }
@@ -73,11 +75,72 @@ START_TEST(every_way_gives_the_same_bits)
 }
 END_TEST
 
+/* The nearest multiples of a row's largest number / 127, which is what the passes read. */
+static void mm_round_rows(struct mmdit_fixture *f)
+{
+    for (int t = 0; t < f->model.list.tensor_count; t++) {
+        const struct block_tensor *tensor = &f->model.list.tensors[t];
+        float *numbers = f->host[MM_PARAMETERS] + tensor->offset;
+        for (int64_t row = 0; tensor->is_matrix && row < tensor->shape[0]; row++) {
+            float most = 0, *of = numbers + row * tensor->shape[1];
+            for (int64_t i = 0; i < tensor->shape[1]; i++)
+                most = fmaxf(most, fabsf(of[i]));
+            float scale = most / 127, inverse = 1 / scale;
+            for (int64_t i = 0; i < tensor->shape[1]; i++)
+                of[i] = roundf(of[i] * inverse) * scale;
+        }
+    }
+}
+
+/* Weights of 8 bits: half of what those of 16 take, and the bits of the pass over the numbers that
+ * they stand for, wherever they are. */
+START_TEST(eight_bits_are_widened_as_they_are_read)
+{
+    struct mmdit_fixture f;
+    struct mapped_weights mapped;
+    struct placement_options options = {.way = PLACEMENT_NONE};
+    mm_open(&f, &small_net, 1 + _i);
+    size_t count = f.counts[MM_OUT], bytes = count * sizeof(float);
+    float *full = malloc(bytes), *eight = malloc(bytes);
+    mapped_weights_create(&mapped, &f.model.list, f.host[MM_PARAMETERS], _i);
+    mm_run_placed(&f, &mapped, &options, PIPELINE_AS_STORED);
+    memcpy(full, f.host[MM_OUT], bytes);
+    struct placement_report whole = mm_run_placed(&f, &mapped, &options, PIPELINE_INT8);
+    memcpy(eight, f.host[MM_OUT], bytes);
+    double error = rms_error(eight, full, count);
+    ck_assert_msg(error > 1e-4 && error < 2e-2, "the velocity differs by %g", error);
+    size_t scales = 0;
+    for (int t = 0; t < f.model.list.tensor_count; t++)
+        if (f.model.list.tensors[t].is_matrix)
+            scales += 4 * (size_t)f.model.list.tensors[t].shape[0];
+    size_t vectors = 4 * (f.model.list.floats - f.model.list.matrix_floats);
+    size_t padding = 320 * (size_t)f.model.list.tensor_count;
+    ck_assert_uint_le(whole.predicted.weight_bytes,
+                      f.model.list.matrix_floats + scales + vectors + padding);
+    options =
+        (struct placement_options){.way = PLACEMENT_SEQUENTIAL, .place = true, .prefetch = true};
+    options.budget = (int64_t)(whole.predicted.device_bytes * 9 / 10);
+    mm_run_placed(&f, &mapped, &options, PIPELINE_INT8);
+    ck_assert_mem_eq(f.host[MM_OUT], eight, bytes);
+    mapped_weights_free(&mapped);
+    if (_i == 0) { /* fp32 in the file: what it is rounded to is known here */
+        mm_round_rows(&f);
+        mm_plan(&f);
+        mm_run(&f);
+        ck_assert_mem_eq(f.host[MM_OUT], eight, bytes);
+    }
+    free(full);
+    free(eight);
+    mm_close(&f);
+}
+END_TEST
+
 Suite *placed_mmdit_test_suite(void)
 {
     Suite *suite = suite_create("placed_mmdit_test");
     TCase *tests = tcase_create("placed_mmdit");
     tcase_add_loop_test(tests, every_way_gives_the_same_bits, 0, 2);
+    tcase_add_loop_test(tests, eight_bits_are_widened_as_they_are_read, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -54,8 +54,9 @@ int generate_read_options(struct generate_options *o, int argc, char **argv)
                     "as that image was made; other options win over what it says"),
         OPTION_TEXT("rng", "torch|philox", &o->rng,
                     "noise of PyTorch's generator, or of this program's own"),
-        OPTION_TEXT("dtype", "f32|bf16", &o->dtype,
-                    "weights as they are stored, or rounded to bf16; both compute in f32"),
+        OPTION_TEXT("dtype", "f32|bf16|int8", &o->dtype,
+                    "weights as they are stored, rounded to bf16, or to 8 bits with a scale for "
+                    "each row; all compute in f32"),
         {.name = "batch",
          .argument = "N",
          .integer = &o->at_once,

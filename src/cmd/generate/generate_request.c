@@ -287,18 +287,20 @@ static int resolve_seeds(struct generate_job *job, const struct generate_options
 static int resolve_choices(struct generate_job *job, const struct generate_options *o)
 {
     static const char *const noises[] = {"torch", "philox"}, *const types[] = {"f32", "bf16",
-                                                                               "f16"};
+                                                                               "int8", "f16"};
+    static const enum pipeline_weights weights[] = {PIPELINE_AS_STORED, PIPELINE_BF16,
+                                                    PIPELINE_INT8, PIPELINE_BF16};
     static const char *const ways[] = {"none", "model", "sequential", "auto"};
     static const char *const onoff[] = {"0", "1"};
     int noise = 0, type = 0, way = PLACEMENT_AUTO, prefetch = 1;
     if (o->rng) TRY(parse_choice("--rng", o->rng, noises, 2, &noise));
-    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 3, &type));
+    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 4, &type));
     if (o->offload) TRY(parse_choice("--offload", o->offload, ways, 4, &way));
     if (o->prefetch) TRY(parse_choice("--prefetch", o->prefetch, onoff, 2, &prefetch));
-    if (type == 2) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
+    if (type == 3) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
     job->request.noise = (enum noise_kind)noise;
-    job->weights = type ? PIPELINE_BF16 : PIPELINE_AS_STORED;
-    job->dtype = types[type ? 1 : 0];
+    job->weights = weights[type];
+    job->dtype = pipeline_weights_name(job->weights);
     job->noise = noises[noise];
     job->placement = (struct placement_options){.way = (enum placement_way)way,
                                                 .budget = (int64_t)o->memory_limit,

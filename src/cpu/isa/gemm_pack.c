@@ -3,23 +3,35 @@
 #include "math/bf16.h"
 #include "math/half.h"
 
+INLINE size_t gemm_type_bytes(enum gemm_type type)
+{
+    return type == GEMM_F32 ? 4 : type == GEMM_I8 ? 1 : 2;
+}
+
 /* VF numbers of a type, or the first `count` of them and zeros. */
 INLINE vf gemm_widen(enum gemm_type type, const void *b, size_t at)
 {
     if (type == GEMM_F32) return vf_load((const float *)b + at);
     const uint16_t *from = (const uint16_t *)b + at;
+    const int8_t *bytes = (const int8_t *)b + at;
 #if defined(ISA_avx512)
+    if (type == GEMM_I8)
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
     __m256i half = _mm256_loadu_si256((const __m256i *)from);
     if (type == GEMM_F16) return _mm512_cvtph_ps(half);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 #elif defined(ISA_avx2)
+    if (type == GEMM_I8)
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)bytes)));
     __m128i half = _mm_loadu_si128((const __m128i *)from);
     if (type == GEMM_F16) return _mm256_cvtph_ps(half);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 #else
     float wide[VF];
     for (int i = 0; i < VF; i++)
-        wide[i] = type == GEMM_F16 ? half_half_value(from[i]) : bf16_value(from[i]);
+        wide[i] = type == GEMM_I8    ? bytes[i]
+                  : type == GEMM_F16 ? half_half_value(from[i])
+                                     : bf16_value(from[i]);
     return vf_load(wide);
 #endif
 }
@@ -27,6 +39,7 @@ INLINE vf gemm_widen(enum gemm_type type, const void *b, size_t at)
 INLINE float gemm_widen_one(enum gemm_type type, const void *b, size_t at)
 {
     if (type == GEMM_F32) return ((const float *)b)[at];
+    if (type == GEMM_I8) return ((const int8_t *)b)[at];
     uint16_t half = ((const uint16_t *)b)[at];
     return type == GEMM_F16 ? half_half_value(half) : bf16_value(half);
 }
@@ -93,13 +106,13 @@ INLINE void gemm_transpose(vf x[VF])
 
 enum { AHEAD = 16 }; /* rows that are fetched beforehand */
 
-/* Rows of B lie along its columns: copies. A whole row at a time, as the next one lies on another
- * page. */
+/* Rows of B lie along its columns (not those of 8 bits, which are forward passes' alone): copies. A
+ * whole row at a time, as the next one lies on another page. */
 INLINE void gemm_pack_lines(enum gemm_type type, float *packed, size_t pitch, const struct gemm *g,
                             size_t depth, size_t count, size_t column, size_t columns)
 {
     size_t left = g->n - column, at = depth * g->b_depth + column;
-    size_t bytes = type == GEMM_F32 ? 4 : 2;
+    size_t bytes = gemm_type_bytes(type);
     for (size_t p = 0; p < count; p++, packed += PANEL, at += g->b_depth) {
         const char *ahead = (const char *)g->b + (at + AHEAD * g->b_depth) * bytes;
         for (size_t j = 0; j < columns * bytes; j += LINE * sizeof(float))
@@ -116,7 +129,7 @@ INLINE void gemm_pack_squares(enum gemm_type type, float *packed, size_t pitch,
                               const struct gemm *g, size_t depth, size_t count, size_t column,
                               size_t columns)
 {
-    size_t bytes = type == GEMM_F32 ? 4 : 2;
+    size_t bytes = gemm_type_bytes(type);
     for (size_t j = 0; j < columns; j += VF)
         for (size_t p = 0; p < count; p += VF) {
             vf x[VF];
@@ -126,6 +139,8 @@ INLINE void gemm_pack_squares(enum gemm_type type, float *packed, size_t pitch,
                 __builtin_prefetch((const char *)g->b + (at + VF * g->b_column) * bytes);
                 x[i] =
                     column + j + i < g->n ? gemm_widen_some(type, g->b, at, count - p) : vf_set(0);
+                if (type == GEMM_I8 && column + j + i < g->n)
+                    x[i] *= vf_set(g->b_scales[column + j + i]);
             }
             gemm_transpose(x);
             float *to = packed + j / PANEL * (PANEL * pitch) + p * PANEL + j % PANEL;
@@ -139,7 +154,7 @@ INLINE void gemm_pack_type(enum gemm_type type, float *packed, size_t pitch, con
                            size_t depth, size_t count, size_t column, size_t columns)
 {
     columns = (columns + PANEL - 1) / PANEL * PANEL;
-    if (g->b_column == 1)
+    if (g->b_column == 1 && type != GEMM_I8)
         gemm_pack_lines(type, packed, pitch, g, depth, count, column, columns);
     else
         gemm_pack_squares(type, packed, pitch, g, depth, count, column, columns);
@@ -152,6 +167,8 @@ void gemm_pack_panels(float *packed, size_t pitch, const struct gemm *g, size_t 
         gemm_pack_type(GEMM_F32, packed, pitch, g, depth, count, column, columns);
     else if (g->b_type == GEMM_BF16)
         gemm_pack_type(GEMM_BF16, packed, pitch, g, depth, count, column, columns);
+    else if (g->b_type == GEMM_I8)
+        gemm_pack_type(GEMM_I8, packed, pitch, g, depth, count, column, columns);
     else
         gemm_pack_type(GEMM_F16, packed, pitch, g, depth, count, column, columns);
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 enum { GEMM_DEPTH = 288 };
-enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 }; /* of B; widened while it is packed */
+enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16, GEMM_I8 }; /* of B; widened while it is packed */
 enum gemm_activation { GEMM_PLAIN, GEMM_SILU, GEMM_GELU_TANH, GEMM_GELU_QUICK };
 
 struct gemm {
@@ -19,7 +19,8 @@ struct gemm {
     const void *b; /* B(p, j) = b[p b_depth + j b_column]; one of the strides is 1 */
     size_t b_depth, b_column;
     enum gemm_type b_type;
-    float *c; /* C(i, j) = c[i c_row + j] */
+    const float *b_scales; /* [n], of GEMM_I8: that its columns are multiplied by */
+    float *c;              /* C(i, j) = c[i c_row + j] */
     size_t c_row;
     bool add;          /* C += instead; without activation */
     size_t chunk;      /* blocks of k begin anew at its multiples; 0: k. Smaller than k: with add */

@@ -85,7 +85,11 @@ static void gemm_compute(const struct gemm *g, void *workspace)
 
 static enum gemm_type gemm_type_of(enum token_type type)
 {
-    return type == TOKEN_F32 ? GEMM_F32 : type == TOKEN_BF16 ? GEMM_BF16 : GEMM_F16;
+    static const enum gemm_type by[] = {[TOKEN_F32] = GEMM_F32,
+                                        [TOKEN_BF16] = GEMM_BF16,
+                                        [TOKEN_F16] = GEMM_F16,
+                                        [TOKEN_I8] = GEMM_I8};
+    return by[type];
 }
 
 static enum gemm_activation gemm_activation_of(enum token_activation activation)
@@ -116,6 +120,7 @@ static int gemm_linear_forward(struct device *device, const struct token_linear 
                      .b_depth = 1,
                      .b_column = (size_t)l->in,
                      .b_type = gemm_type_of(l->weight_type),
+                     .b_scales = l->weight_scales,
                      .c = y,
                      .c_row = token_stride(l->y_stride, l->out),
                      .add = e->add,
@@ -129,7 +134,7 @@ static int gemm_linear_dgrad(struct device *device, const struct token_linear *l
                              const float *dy, bool add, void *workspace)
 {
     (void)device;
-    TRY(token_check_linear(l));
+    TRY(token_check_linear_dgrad(l));
     struct gemm g = {.m = (size_t)l->rows,
                      .n = (size_t)l->in,
                      .k = (size_t)l->out,

@@ -18,6 +18,7 @@ struct linear_product {
     size_t a_m, a_k;
     const void *b;
     enum token_type b_type;
+    const float *b_scales; /* [n] or NULL */
     size_t b_k, b_n;
     float *c; /* [m][n], rows c_m apart */
     size_t c_m;
@@ -77,7 +78,9 @@ static void linear_store(const struct linear_tile *t)
     for (int m = 0; m < t->rows; m++) {
         float *c = p->c + (size_t)(t->row + m) * p->c_m + t->column;
         for (int n = 0; n < t->columns; n++) {
-            float sum = t->sums[m][n] + (e->bias ? e->bias[t->column + n] : 0);
+            float sum = t->sums[m][n];
+            if (p->b_scales) sum *= p->b_scales[t->column + n];
+            sum += (e->bias ? e->bias[t->column + n] : 0);
             sum = linear_activated(e->activation, sum);
             c[n] = p->add || e->add ? c[n] + sum : sum;
         }
@@ -139,6 +142,7 @@ static int reference_linear_forward(struct device *device, const struct token_li
                                .a_k = 1,
                                .b = l->weight,
                                .b_type = l->weight_type,
+                               .b_scales = l->weight_type == TOKEN_I8 ? l->weight_scales : NULL,
                                .b_k = 1,
                                .b_n = (size_t)l->in,
                                .c = y,
@@ -152,7 +156,7 @@ static int reference_linear_dgrad(struct device *device, const struct token_line
 {
     (void)device;
     (void)workspace;
-    TRY(token_check_linear(l));
+    TRY(token_check_linear_dgrad(l));
     struct linear_product p = {.m = l->rows,
                                .n = l->in,
                                .k = l->out,

@@ -5,18 +5,24 @@
 struct token_linear block_linear_of(const struct block_tensor *tensor,
                                     const struct block_weights *weights, int rows)
 {
-    return (struct token_linear){.rows = rows,
-                                 .in = (int)tensor->shape[1],
-                                 .out = (int)tensor->shape[0],
-                                 .weight = weights->at[tensor->slot],
-                                 .weight_type = weights->type[tensor->slot]};
+    const char *weight = weights->at[tensor->slot];
+    enum token_type type = weights->type[tensor->slot];
+    size_t scales = token_scales_at(tensor->count);
+    return (struct token_linear){
+        .rows = rows,
+        .in = (int)tensor->shape[1],
+        .out = (int)tensor->shape[0],
+        .weight = weight,
+        .weight_type = type,
+        .weight_scales = type == TOKEN_I8 ? (const float *)(const void *)(weight + scales) : NULL,
+    };
 }
 
 size_t block_linear_workspace(const struct device *device, const struct block_tensor *tensor,
                               int rows, int chunk)
 {
     size_t most = 0;
-    for (int type = TOKEN_F32; type <= TOKEN_F16; type++) {
+    for (int type = TOKEN_F32; type <= TOKEN_I8; type++) {
         const struct token_linear linear = {.rows = rows,
                                             .in = (int)tensor->shape[1],
                                             .out = (int)tensor->shape[0],

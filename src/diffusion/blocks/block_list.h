@@ -50,7 +50,8 @@ void block_list_free(struct block_list *list);
 /* NULL where the block has none. */
 const struct block_tensor *block_tensor_of(const struct block_list *list, int block, int slot);
 
-/* Of one block, by slot: at[] is NULL where the block has none. Vectors are always fp32. */
+/* Of one block, by slot: at[] is NULL where the block has none. Vectors are always fp32. Scales of
+ * TOKEN_I8 lie with the numbers, token_scales_at() bytes from them. */
 struct block_weights {
     const void *at[BLOCK_SLOTS];
     enum token_type type[BLOCK_SLOTS];

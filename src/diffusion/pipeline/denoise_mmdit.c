@@ -12,7 +12,7 @@ static int denoise_mmdit_open(struct pipeline *p)
 {
     const struct model_folder *model = p->model;
     const struct placed_setup setup = {.weights = model->weights,
-                                       .half = p->weights == PIPELINE_BF16,
+                                       .matrices = p->weights,
                                        .key = model->path,
                                        .shards = model->denoiser};
     return placed_mmdit_open(&p->mmdit, p->placement, p->device, &model->mmdit, &setup);

@@ -10,15 +10,11 @@
 #include "diffusion/model/model_folder.h"
 #include "diffusion/noise.h"
 #include "diffusion/pipeline/placed_kl.h"
+#include "diffusion/pipeline/placed_weights.h"
 #include "placement/placement.h"
 
 struct device;
 struct pipeline;
-
-enum pipeline_weights {
-    PIPELINE_AS_STORED, /* computed with in f32 */
-    PIPELINE_BF16       /* matrices are rounded to it */
-};
 
 /* What all images of a call share. Images are [channels][height][width] in -1..1, their sizes in
  * pixels, also where the network works on latents. */

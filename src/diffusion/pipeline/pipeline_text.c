@@ -49,7 +49,7 @@ static int reader_open(struct pipeline *p, struct pipeline_reader *reader,
 {
     const struct placed_setup setup = {.name = name,
                                        .weights = encoder->weights,
-                                       .half = p->weights == PIPELINE_BF16,
+                                       .matrices = p->weights,
                                        .key = p->model->path,
                                        .shards = encoder->shards};
     reader->encoder = encoder;
@@ -97,7 +97,8 @@ static struct text_how text_how_of(const struct pipeline *p)
     struct text_how how;
     const char *kind = strrchr(p->device->name, ' '); /* of a CPU its instructions */
     snprintf(how.text, sizeof how.text, "%s%s %s %s", p->device->token->name, kind ? kind : "",
-             p->device->identity, p->weights == PIPELINE_BF16 ? "bf16" : "as stored");
+             p->device->identity,
+             p->weights == PIPELINE_AS_STORED ? "as stored" : pipeline_weights_name(p->weights));
     return how;
 }
 

@@ -12,12 +12,13 @@ static void placed_blocks_list(struct placed_blocks *p, const struct placed_setu
     for (int t = 0; t < list->tensor_count; t++) {
         const struct block_tensor *tensor = &list->tensors[t];
         enum tensor_type stored = setup->weights ? setup->weights[t]->type : setup->stored;
-        p->tensors[t] =
-            (struct placement_tensor){.name = tensor->name,
-                                      .stored = stored,
-                                      .wanted = placed_type(tensor->is_matrix, stored, setup->half),
-                                      .count = tensor->count,
-                                      .in_memory = setup->weights && setup->weights[t]->is_copy};
+        p->tensors[t] = (struct placement_tensor){
+            .name = tensor->name,
+            .stored = stored,
+            .wanted = placed_type(tensor->is_matrix, stored, setup->matrices),
+            .count = tensor->count,
+            .row = (size_t)tensor->shape[tensor->dims - 1],
+            .in_memory = setup->weights && setup->weights[t]->is_copy};
     }
     for (int b = 0; b < list->block_count; b++)
         p->blocks[b] = (struct placement_block){.name = list->names[b],

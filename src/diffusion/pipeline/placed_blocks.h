@@ -31,14 +31,14 @@ struct placed_blocks {
 };
 
 /* weights: of the list's tensors, in that order, mapped while this is open; NULL (with `stored`,
- * the type of all) where forecasts alone are wanted. `half`: matrices are placed as bf16; else as
- * they are stored, which the passes compute in fp32 from. key: which files they are. */
+ * the type of all) where forecasts alone are wanted. matrices: how they are placed; the passes
+ * compute in fp32 from any of them. key: which files they are. */
 struct placed_setup {
     const char *name; /* of the component: "denoiser" */
     const struct block_list *list;
     const struct store_tensor *const *weights;
     enum tensor_type stored;
-    bool half;
+    enum pipeline_weights matrices;
     const char *key;
     const struct store_shards *shards; /* for placements by reading; NULL: they are only mapped */
 };

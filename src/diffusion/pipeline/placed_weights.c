@@ -2,6 +2,25 @@
 
 #include "base/error.h"
 
+#include <string.h>
+
+const char *pipeline_weights_name(enum pipeline_weights weights)
+{
+    static const char *const names[] = {
+        [PIPELINE_AS_STORED] = "f32", [PIPELINE_BF16] = "bf16", [PIPELINE_INT8] = "int8"};
+    return names[weights];
+}
+
+bool pipeline_weights_find(const char *name, enum pipeline_weights *weights)
+{
+    for (int i = PIPELINE_AS_STORED; i <= PIPELINE_INT8; i++)
+        if (strcmp(name, pipeline_weights_name((enum pipeline_weights)i)) == 0) {
+            *weights = (enum pipeline_weights)i;
+            return true;
+        }
+    return false;
+}
+
 int placed_weights_map(void *context, const void **data)
 {
     const struct placed_weights *weights = context;
@@ -18,11 +37,13 @@ int placed_weights_read(void *context, int tensor, void *to)
 
 enum token_type placed_token_type(enum tensor_type type)
 {
+    if (type == TENSOR_I8) return TOKEN_I8;
     return type == TENSOR_BF16 ? TOKEN_BF16 : type == TENSOR_F16 ? TOKEN_F16 : TOKEN_F32;
 }
 
-enum tensor_type placed_type(bool is_matrix, enum tensor_type stored, bool half)
+enum tensor_type placed_type(bool is_matrix, enum tensor_type stored, enum pipeline_weights weights)
 {
     if (!is_matrix) return TENSOR_F32;
-    return half ? TENSOR_BF16 : stored;
+    if (weights == PIPELINE_AS_STORED) return stored;
+    return weights == PIPELINE_BF16 ? TENSOR_BF16 : TENSOR_I8;
 }

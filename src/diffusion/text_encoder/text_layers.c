@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "diffusion/blocks/block_linear.h"
 #include "memory/plan.h"
 
 #include <stdio.h>
@@ -71,21 +72,13 @@ double text_macs(const struct text_encoder *encoder, const struct text_size *siz
     return macs;
 }
 
-static struct token_linear text_linear_of(const struct text_pass *pass, int slot)
-{
-    const struct block_tensor *tensor = block_tensor_of(pass->encoder.list, 0, slot);
-    return (struct token_linear){
-        .rows = pass->rows, .in = (int)tensor->shape[1], .out = (int)tensor->shape[0]};
-}
-
 static size_t text_workspace(const struct text_pass *pass)
 {
     const struct block_list *list = pass->encoder.list;
     size_t most = 0;
     for (int slot = 0; slot < list->first[1]; slot++) {
         if (!list->tensors[slot].is_matrix) continue;
-        const struct token_linear linear = text_linear_of(pass, slot);
-        size_t bytes = pass->device->token->linear_workspace(pass->device, &linear);
+        size_t bytes = block_linear_workspace(pass->device, &list->tensors[slot], pass->rows, 0);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -153,9 +146,8 @@ int text_pass_forward(struct text_pass *pass, const struct block_source *source,
 int text_linear(const struct text_pass *pass, const struct block_weights *weights, int slot,
                 float *y, const float *x, const struct token_epilogue *epilogue)
 {
-    struct token_linear linear = text_linear_of(pass, slot);
-    linear.weight = weights->at[slot];
-    linear.weight_type = weights->type[slot];
+    const struct block_tensor *tensor = block_tensor_of(pass->encoder.list, 0, slot);
+    const struct token_linear linear = block_linear_of(tensor, weights, pass->rows);
     return pass->device->token->linear_forward(pass->device, &linear, y, x, epilogue,
                                                pass->workspace);
 }
