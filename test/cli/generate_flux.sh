@@ -226,6 +226,7 @@ else
 fi
 
 # a request
+refused 64 "no multiple of 4: 4x4 is the least" --prompt a --size 3x4
 for size in 0x16 16xy 100000x100000; do refused 64 "" --prompt a --size $size; done
 for strength in 0 -1 1.5 nan; do refused 64 strength --prompt a --init-image a.png --strength $strength; done
 for steps in 0 1000000 1.5; do refused 64 "--steps $steps" --prompt a --size 16 --steps $steps; done

@@ -10,6 +10,8 @@
 #include "test/diffusion/tiny_tokenizer.h"
 #include "test/support.h"
 
+#include <unistd.h>
+
 static struct tokenizer *opened;
 
 static void set_up_tokenizer(void)
@@ -540,6 +542,8 @@ START_TEST(other_kinds_are_refused)
     assert_refused(in_folder("t"), ERR_DATA, "type none");
     tiny_file_write(in_folder("t"), "tokenizer.json", "{\"a\":\"\xFF", 6);
     assert_refused(in_folder("t"), ERR_DATA, "tokenizer.json: no JSON");
+    ck_assert_int_eq(truncate(in_folder("t/tokenizer.json"), 200000000), 0);
+    assert_refused(in_folder("t"), ERR_DATA, "more than the limit");
     assert_refused(in_folder("nowhere"), ERR_INPUT, "nowhere");
     MUST(file_make_dirs(in_folder("empty")));
     assert_refused(in_folder("empty"), ERR_INPUT, "tokenizer.json");

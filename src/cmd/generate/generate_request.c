@@ -390,10 +390,13 @@ static int check_size(const struct generate_job *job, int width, int height, con
         return check_positions(job, width, height);
     if (!pipeline_draws_whole(model, (width + p - 1) / p * p, (height + p - 1) / p * p))
         p = pipeline_size_step(model);
-    int low_w = width / p * p, low_h = height / p * p;
+    int low_w = width < p ? p : width / p * p, high_w = (width + p - 1) / p * p;
+    int low_h = height < p ? p : height / p * p, high_h = (height + p - 1) / p * p;
+    if (low_w == high_w && low_h == high_h)
+        return fail(ERR_USAGE, "%s%dx%d is no multiple of %d: %dx%d is the least", of, width,
+                    height, p, low_w, low_h);
     return fail(ERR_USAGE, "%s%dx%d is no multiple of %d: %dx%d or %dx%d", of, width, height, p,
-                low_w > 0 ? low_w : p, low_h > 0 ? low_h : p, (width + p - 1) / p * p,
-                (height + p - 1) / p * p);
+                low_w, low_h, high_w, high_h);
 }
 
 static int resolve_size(struct generate_job *job, const struct generate_options *o)
