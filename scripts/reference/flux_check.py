@@ -22,40 +22,25 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import (AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxImg2ImgPipeline, FluxInpaintPipeline,
-                       FluxPipeline, FluxTransformer2DModel)
+from diffusers import FluxImg2ImgPipeline, FluxInpaintPipeline, FluxPipeline
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast, T5Config, T5EncoderModel, T5TokenizerFast
 
-GOLDEN = os.path.dirname(os.path.abspath(__file__)) + "/../../test/golden/"
+from flux_pipeline_goldens import network, other_parts, schedule
+from zimage_check import write_pictures
+
 PROMPTS = ("a red cat", "A photo of the old house near the river, it's the best that they've seen", "", "красный кот 一只红色的猫")
 STEPS, ROWS = 4, 24
 
 
 def random_pipeline(guided):
     torch.manual_seed(0)
-    clip_words = CLIPTokenizerFast(tokenizer_object=Tokenizer.from_file(GOLDEN + "tokenizer_clip.json"), model_max_length=77)
-    t5_words = T5TokenizerFast(tokenizer_object=Tokenizer.from_file(GOLDEN + "tokenizer_t5.json"), model_max_length=512)
-    clip = CLIPTextModel(CLIPTextConfig(vocab_size=len(clip_words), hidden_size=32, intermediate_size=64, num_hidden_layers=3,
-                                        num_attention_heads=4, max_position_embeddings=77, hidden_act="quick_gelu",
-                                        bos_token_id=clip_words.bos_token_id, eos_token_id=2))
-    t5 = T5EncoderModel(T5Config(vocab_size=len(t5_words), d_model=32, d_kv=16, d_ff=64, num_layers=3, num_heads=4,
-                                 feed_forward_proj="gated-gelu", tie_word_embeddings=False))
-    net = FluxTransformer2DModel(in_channels=64, num_layers=2, num_single_layers=2, attention_head_dim=24,
-                                 num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32,
-                                 guidance_embeds=guided, axes_dims_rope=(8, 8, 8))
-    vae = AutoencoderKL(block_out_channels=[32, 32, 64, 64], layers_per_block=1, latent_channels=16, norm_num_groups=32,
-                        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-                        use_quant_conv=False, use_post_quant_conv=False, sample_size=32, scaling_factor=0.3611,
-                        shift_factor=0.1159)
-    for part in (clip, t5, net, vae):
+    parts = other_parts()
+    parts["transformer"] = network(guided)
+    for name in ("text_encoder", "text_encoder_2", "transformer", "vae"):
         with torch.no_grad():
-            for name, p in part.named_parameters():
+            for p in parts[name].parameters():
                 p.add_(0.1 * torch.randn_like(p))
-    times = FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided)
-    return FluxPipeline(scheduler=times, vae=vae, text_encoder=clip, tokenizer=clip_words, text_encoder_2=t5,
-                        tokenizer_2=t5_words, transformer=net)
+    return FluxPipeline(scheduler=schedule(guided), **parts)
 
 
 def ours(program, model, folder, seed, prompt, options):
@@ -72,10 +57,7 @@ def largest_error(got, right):
 
 def check(program, model, folder):
     base = FluxPipeline.from_pretrained(model, torch_dtype=torch.float32)
-    picture, cut = os.path.join(folder, "picture.png"), os.path.join(folder, "mask.png")
-    y, x, c = np.mgrid[0:64, 0:48, 0:3]
-    PIL.Image.fromarray(((x * 16 + y * 7 + c * 60) % 256).astype(np.uint8)).save(picture)
-    PIL.Image.fromarray(((y // 24 == 1) * 255).astype(np.uint8)[:, :, 0]).save(cut)
+    picture, cut = write_pictures(folder)
     image, mask, good = PIL.Image.open(picture), PIL.Image.open(cut), True
     size, begun = {"height": 64, "width": 48}, ["--init-image", picture, "--strength", "0.6"]
     modes = [("text", FluxPipeline, {"guidance_scale": 3.5}, ["--size", "48x64"])]

@@ -33,43 +33,56 @@ from diffusion_latent_goldens import fill
 ROWS, STEPS, HEIGHT, WIDTH = 24, 4, 64, 48
 
 
-def fill_encoder(net):
-    """By the names in files: without the prefix text_model."""
-    return fill(net, lambda name, shape: s3dit_goldens.weights(name.removeprefix("text_model."), shape))
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../test/golden/")
 
 
 def network(guided):
-    return fill(FluxTransformer2DModel(in_channels=64, num_layers=2, num_single_layers=2, attention_head_dim=24,
-                                       num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32,
-                                       guidance_embeds=guided, axes_dims_rope=(8, 8, 8)), s3dit_goldens.weights)
+    return FluxTransformer2DModel(in_channels=64, num_layers=2, num_single_layers=2, attention_head_dim=24,
+                                  num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32,
+                                  guidance_embeds=guided, axes_dims_rope=(8, 8, 8))
 
 
-def main():
-    torch.set_num_threads(1)
-    golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../test/golden")
-    folder = sys.argv[1] if len(sys.argv) > 1 else golden
-    clip_words = CLIPTokenizerFast(tokenizer_object=Tokenizer.from_file(golden + "/tokenizer_clip.json"), model_max_length=77)
-    t5_words = T5TokenizerFast(tokenizer_object=Tokenizer.from_file(golden + "/tokenizer_t5.json"), model_max_length=512)
+def schedule(guided):
+    """As FLUX.1-dev and FLUX.1-schnell have it."""
+    return FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided)
+
+
+def other_parts():
+    """All of a pipeline but network and schedule."""
+    clip_words = CLIPTokenizerFast(tokenizer_object=Tokenizer.from_file(GOLDEN + "tokenizer_clip.json"), model_max_length=77)
+    t5_words = T5TokenizerFast(tokenizer_object=Tokenizer.from_file(GOLDEN + "tokenizer_t5.json"), model_max_length=512)
     clip = CLIPTextModel(CLIPTextConfig(vocab_size=len(clip_words), hidden_size=32, intermediate_size=64, num_hidden_layers=3,
                                         num_attention_heads=4, max_position_embeddings=77, hidden_act="quick_gelu",
                                         bos_token_id=clip_words.bos_token_id, eos_token_id=2))
     t5 = T5EncoderModel(T5Config(vocab_size=len(t5_words), d_model=32, d_kv=16, d_ff=64, num_layers=3, num_heads=4,
                                  feed_forward_proj="gated-gelu", tie_word_embeddings=False))
-    vae = fill(AutoencoderKL(block_out_channels=[32, 32, 64, 64], layers_per_block=1, latent_channels=16,
-                             norm_num_groups=32, down_block_types=["DownEncoderBlock2D"] * 4,
-                             up_block_types=["UpDecoderBlock2D"] * 4, use_quant_conv=False, use_post_quant_conv=False,
-                             sample_size=32, scaling_factor=0.3611, shift_factor=0.1159), kl_goldens.weights)
-    parts = dict(vae=vae, text_encoder=fill_encoder(clip), tokenizer=clip_words, text_encoder_2=fill_encoder(t5),
-                 tokenizer_2=t5_words)
-    networks = {guided: network(guided) for guided in (True, False)}
+    vae = AutoencoderKL(block_out_channels=[32, 32, 64, 64], layers_per_block=1, latent_channels=16, norm_num_groups=32,
+                        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+                        use_quant_conv=False, use_post_quant_conv=False, sample_size=32, scaling_factor=0.3611,
+                        shift_factor=0.1159)
+    return dict(vae=vae, text_encoder=clip, tokenizer=clip_words, text_encoder_2=t5, tokenizer_2=t5_words)
+
+
+def encoder_weights(name, shape):
+    """By the names in files: without the prefix text_model."""
+    return s3dit_goldens.weights(name.removeprefix("text_model."), shape)
+
+
+def main():
+    torch.set_num_threads(1)
+    folder = sys.argv[1] if len(sys.argv) > 1 else GOLDEN
+    parts = other_parts()
+    vae = fill(parts["vae"], kl_goldens.weights)
+    for name in ("text_encoder", "text_encoder_2"):
+        fill(parts[name], encoder_weights)
+    networks = {guided: fill(network(guided), s3dit_goldens.weights) for guided in (True, False)}
     y, x, c = np.mgrid[0:HEIGHT, 0:WIDTH, 0:3]
     drawn = PIL.Image.fromarray(((x * 16 + y * 7 + c * 60) % 256).astype(np.uint8))
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[16:40, 8:32] = 255
 
     def run(kind, guided=True, guidance=3.5, **more):
-        times = FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided)
-        p = kind(scheduler=times, transformer=networks[guided], **parts)
+        p = kind(scheduler=schedule(guided), transformer=networks[guided], **parts)
         p.set_progress_bar_config(disable=True)
         with torch.no_grad():
             last = p("a red cat", height=HEIGHT, width=WIDTH, output_type="latent", num_inference_steps=STEPS,
@@ -78,7 +91,7 @@ def main():
             return p._unpack_latents(last, HEIGHT, WIDTH, 8)[0].float()
 
     with torch.no_grad():
-        pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=networks[True], **parts)
+        pipe = FluxPipeline(scheduler=schedule(True), transformer=networks[True], **parts)
         text, pooled, _ = pipe.encode_prompt("a red cat", None, max_sequence_length=ROWS)
         steps = {"text": text[0], "pooled": pooled[0], "latents": run(FluxPipeline),
                  "schnell": run(FluxPipeline, False)}

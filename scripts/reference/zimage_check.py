@@ -65,12 +65,18 @@ def ours(program, model, folder, seed, prompt, options):
     return load_file(dump), np.asarray(PIL.Image.open(out)).astype(int)
 
 
-def check(program, model, folder):
-    base = ZImagePipeline.from_pretrained(model, torch_dtype=torch.float32)
+def write_pictures(folder):
+    """An image of 48 x 64 pixels, and the mask of its lower rows."""
     picture, cut = os.path.join(folder, "picture.png"), os.path.join(folder, "mask.png")
     y, x, c = np.mgrid[0:64, 0:48, 0:3]
     PIL.Image.fromarray(((x * 16 + y * 7 + c * 60) % 256).astype(np.uint8)).save(picture)
     PIL.Image.fromarray(((y // 24 == 1) * 255).astype(np.uint8)[:, :, 0]).save(cut)
+    return picture, cut
+
+
+def check(program, model, folder):
+    base = ZImagePipeline.from_pretrained(model, torch_dtype=torch.float32)
+    picture, cut = write_pictures(folder)
     image, mask, good = PIL.Image.open(picture), PIL.Image.open(cut), True
     size, begun = {"height": 64, "width": 48}, ["--init-image", picture, "--strength", "0.6"]
     modes = [("text", ZImagePipeline, size, ["--size", "48x64"])]
