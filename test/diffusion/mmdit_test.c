@@ -5,6 +5,7 @@
 #include "math/half.h"
 #include "mmdit_fixture.h"
 #include "store/safetensors.h"
+#include "test/diffusion/timed_block.h"
 #include "test/golden_file.h"
 #include "test/near.h"
 
@@ -221,58 +222,29 @@ START_TEST(list_is_of_flux_1)
 }
 END_TEST
 
-/* ---- MMDIT_SPEED="double|single PIXELS TEXT" imgtrain-test mmdit_test ----
- * Processor seconds of a block of FLUX.1's widths, fp32, one thread: see
- * scripts/reference/mmdit_speed.py. */
-
-/* Times from where a block is acquired to where it is released. */
-struct timed_source {
-    struct block_source source;
-    int block;
-    double begin, seconds;
-};
-
-static int timed_acquire(void *context, int block, struct block_weights *weights)
-{
-    struct timed_source *t = context;
-    TRY(t->source.acquire(t->source.context, block, weights));
-    t->begin = processor_seconds();
-    return OK;
-}
-
-static int timed_release(void *context, int block)
-{
-    struct timed_source *t = context;
-    if (block == t->block) t->seconds = processor_seconds() - t->begin;
-    return t->source.release(t->source.context, block);
-}
+/* ---- BLOCK_SPEED ---- */
 
 START_TEST(a_block_is_timed)
 {
-    char part[16];
-    int pixels, text;
-    ck_assert_int_eq(sscanf(getenv("MMDIT_SPEED"), "%15s %d %d", part, &pixels, &text), 3);
-    bool is_double = strcmp(part, "double") == 0;
-    int side = pixels / 8;
-    const struct mmdit_case is = {.config = {.channels = 16,
-                                             .double_blocks = is_double,
-                                             .single_blocks = !is_double,
-                                             .heads = 24,
-                                             .head_dim = 128,
-                                             .text_dim = 64,
-                                             .pooled_dim = 64,
-                                             .axes = {16, 56, 56}},
-                                  .size = {1, side, side, text}};
+    struct timed_request request;
+    ck_assert(timed_requested("double single", &request));
+    bool is_double = strcmp(request.part, "double") == 0;
+    struct mmdit_case is = {.config = flux,
+                            .size = {1, request.pixels / 8, request.pixels / 8, request.text}};
+    is.config.double_blocks = is_double;
+    is.config.single_blocks = !is_double;
+    is.config.text_dim = is.config.pooled_dim = 64;
     struct mmdit_fixture f;
     mm_open(&f, &is, 1);
     mm_plan(&f);
     struct block_flat flat = {&f.model.list, f.host[MM_PARAMETERS]};
-    struct timed_source timed = {.source = block_flat_source(&flat), .block = 1};
+    struct timed_block timed;
+    timed_open(&timed, &flat, 1, request.type);
     const struct block_source source = {timed_acquire, timed_release, &timed};
     const struct mmdit_batch batch = mm_batch(&f, 0, 1);
     for (int turn = 0; turn < 2; turn++) /* the first one brings its pages */
         MUST(mmdit_forward(&f.mmdit, &source, &batch, f.host[MM_OUT]));
-    printf("block: %.3f s\n", timed.seconds);
+    timed_close(&timed);
     mm_close(&f);
 }
 END_TEST
@@ -286,7 +258,8 @@ Suite *mmdit_test_suite(void)
     tcase_add_loop_test(tests, half_weights_are_computed_from, 0, 2);
     tcase_add_test(tests, configs_that_do_not_fit_are_refused);
     tcase_add_test(tests, list_is_of_flux_1);
-    if (getenv("MMDIT_SPEED")) tcase_add_test(tests, a_block_is_timed);
+    struct timed_request request;
+    if (timed_requested("double single", &request)) tcase_add_test(tests, a_block_is_timed);
     suite_add_tcase(suite, tests);
     return suite;
 }

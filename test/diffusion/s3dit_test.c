@@ -5,6 +5,7 @@
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "test/diffusion/small_dit.h"
+#include "test/diffusion/timed_block.h"
 #include "test/golden_file.h"
 #include "test/near.h"
 
@@ -440,6 +441,40 @@ START_TEST(first_weights_leave_the_image_alone)
 }
 END_TEST
 
+/* ---- BLOCK_SPEED ---- */
+
+START_TEST(a_block_is_timed)
+{
+    struct timed_request request;
+    struct model_arch arch;
+    ck_assert(timed_requested("z-image", &request));
+    MUST(model_arch_open(&arch, "z-image-turbo", false));
+    struct dit_case is = {.config = arch.folder.dit.config,
+                          .size = {.samples = 1,
+                                   .height = request.pixels / 8,
+                                   .width = request.pixels / 8,
+                                   .text_rows = request.text,
+                                   .chunk = 1}};
+    model_arch_close(&arch);
+    is.config.layers = 1;
+    is.config.refiner_layers = 0;
+    is.config.text_dim = 64;
+    is.lengths[0] = request.text;
+    struct dit_fixture f;
+    fixture_open(&f, &is, 1);
+    fixture_plan(&f, S3DIT_FORWARD_ONLY, 1);
+    struct block_flat flat = {&f.model.list, f.parameters};
+    struct timed_block timed;
+    timed_open(&timed, &flat, 1, request.type);
+    const struct block_source source = {timed_acquire, timed_release, &timed};
+    const struct s3dit_batch batch = fixture_batch(&f, 0, 1);
+    for (int turn = 0; turn < 2; turn++) /* the first one brings its pages */
+        MUST(s3dit_forward(&f.dit, &source, &batch, f.out));
+    timed_close(&timed);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *s3dit_test_suite(void)
 {
     Suite *suite = suite_create("s3dit_test");
@@ -456,6 +491,8 @@ Suite *s3dit_test_suite(void)
     tcase_add_test(list, configs_that_do_not_fit_are_refused);
     tcase_add_test(list, sizes_without_positions_are_refused);
     tcase_add_test(list, first_weights_leave_the_image_alone);
+    struct timed_request request;
+    if (timed_requested("z-image", &request)) tcase_add_test(list, a_block_is_timed);
     suite_add_tcase(suite, list);
     suite_add_tcase(suite, golden);
     suite_add_tcase(suite, ways);
