@@ -158,19 +158,29 @@ static inline struct mmdit_batch mm_batch(const struct mmdit_fixture *f, int fro
                                 .text = of[MM_TEXT]};
 }
 
+static inline void mm_send(struct mmdit_fixture *f)
+{
+    for (int i = 0; i < MM_ARRAYS && !f->device->is_host; i++)
+        MUST(device_send(f->device, f->on[i], f->host[i], f->counts[i] * sizeof(float)));
+}
+
+static inline void mm_fetch_out(struct mmdit_fixture *f)
+{
+    MUST(f->device->synchronize(f->device));
+    if (!f->device->is_host)
+        MUST(device_fetch(f->device, f->host[MM_OUT], f->on[MM_OUT],
+                          f->counts[MM_OUT] * sizeof(float)));
+}
+
 /* The pass over the batch, into host[MM_OUT]. */
 static inline void mm_run(struct mmdit_fixture *f)
 {
     struct block_flat flat = {&f->model.list, f->on[MM_PARAMETERS]};
     const struct block_source source = block_flat_source(&flat);
     const struct mmdit_batch batch = mm_batch(f, 0, f->is.size.samples);
-    for (int i = 0; i < MM_ARRAYS && !f->device->is_host; i++)
-        MUST(device_send(f->device, f->on[i], f->host[i], f->counts[i] * sizeof(float)));
+    mm_send(f);
     MUST(mmdit_forward(&f->mmdit, &source, &batch, f->on[MM_OUT]));
-    MUST(f->device->synchronize(f->device));
-    if (!f->device->is_host)
-        MUST(device_fetch(f->device, f->host[MM_OUT], f->on[MM_OUT],
-                          f->counts[MM_OUT] * sizeof(float)));
+    mm_fetch_out(f);
 }
 
 #endif

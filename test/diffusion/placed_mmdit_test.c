@@ -1,45 +1,12 @@
 /* MMDiT with its weights placed: every way gives the bits of weights that all lie there, and takes
  * what was predicted, to the byte. */
-#include "diffusion/pipeline/placed_mmdit.h"
-#include "mmdit_fixture.h"
-#include "store/tensor.h"
-#include "test/diffusion/mapped_weights.h"
+#include "test/diffusion/placed_mmdit_run.h"
 #include "test/near.h"
 
 Suite *placed_mmdit_test_suite(void);
 
 static const struct mmdit_case small_net = {
     .config = SMALL_MMDIT, .size = {.samples = 2, .height = 8, .width = 12, .text_rows = 5}};
-
-static struct placement_report mm_run_placed(struct mmdit_fixture *f,
-                                             const struct mapped_weights *mapped,
-                                             const struct placement_options *options,
-                                             enum pipeline_weights matrices)
-{
-    struct placement *placement;
-    struct placed_mmdit placed;
-    const struct placed_setup setup = {.weights = mapped->list, .matrices = matrices, .key = "net"};
-    const struct mmdit_batch batch = mm_batch(f, 0, f->is.size.samples);
-    enum placement_way way;
-    MUST(placement_open(&placement, f->device, options));
-    MUST(placed_mmdit_open(&placed, placement, f->device, &f->model, &setup));
-    struct placement_stage stage = placed_mmdit_stage(&placed, &f->is.size, 2, NULL, NULL);
-    MUST(placement_choose(placement, &stage, 1, &way));
-    MUST(placed_mmdit_begin(&placed, &stage));
-    struct block_source source = placed_blocks_source(&placed.blocks);
-    for (int pass = 0; pass < 2; pass++)
-        MUST(mmdit_forward(&placed.mmdit, &source, &batch, f->on[MM_OUT]));
-    MUST(placement_end(placement));
-    struct placement_report report = *placement_report_at(placement, 0);
-    ck_assert_uint_eq(report.device_bytes, report.predicted.device_bytes);
-    ck_assert_int_eq(report.copies, report.predicted.copies);
-    ck_assert_uint_eq(report.copied_bytes, report.predicted.copied_bytes);
-    ck_assert_int_eq(report.falls, 0);
-    placement_close(placement);
-    placed_mmdit_close(&placed);
-    ck_assert_uint_eq(f->device->used_bytes, 0);
-    return report;
-}
 
 START_TEST(every_way_gives_the_same_bits)
 {
