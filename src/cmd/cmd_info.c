@@ -11,6 +11,7 @@
 #include "cmd/info/info_schedule.h"
 #include "cmd/info/info_tensors.h"
 #include "cmd/options.h"
+#include "diffusion/model/model_folder.h"
 #include "registry/tasks.h"
 #include "store/checkpoint.h"
 #include "store/onnx.h"
@@ -378,6 +379,12 @@ int cmd_info(int argc, char **argv)
         return fail(ERR_USAGE, "--schedule is of a run folder, and %s is none", argv[1]);
     if (schedule) return info_print_schedule(argv[1], json);
     if (info_is_model(argv[1])) return info_print_model(argv[1], json);
+    char *found = NULL; /* no path, but the name of a model, as generate takes it */
+    if (!file_exists(argv[1]) && model_folder_find(&found, argv[1]) == OK) {
+        int code = info_print_model(found, json);
+        free(found);
+        return code;
+    }
     if (file_is_dir(argv[1])) return info_run(argv[1], json, each);
     return onnx_is_named(argv[1]) ? info_print_onnx(argv[1], json) : info_file(argv[1], json, each);
 }

@@ -112,6 +112,13 @@ run 0 imgtrain info dev
 out_has "dev: model, FluxPipeline"
 out_has "text_encoder_2   T5EncoderModel"
 out_has "yes, by --prompt"
+mkdir -p hub/models--owner--dev/refs hub/models--owner--dev/snapshots
+echo abc >hub/models--owner--dev/refs/main
+cp -r dev hub/models--owner--dev/snapshots/abc
+TRANSFORMERS_CACHE=$PWD/hub run 0 imgtrain info owner/dev # as in the hub's cache
+out_has "snapshots/abc: model, FluxPipeline"
+run 66 imgtrain info owner/dev
+err_has "owner/dev: No such file"
 run 0 imgtrain $g --prompt "a red cat" -o a.png --json --dump a.safetensors
 out_has '"steps": 28'
 out_has '"guidance": 3.5'
