@@ -6,6 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+int block_check_range(const char *key, int64_t value, int64_t least, int64_t most)
+{
+    if (value >= least && value <= most) return OK;
+    return fail(ERR_DATA, "%s is %lld: it must be %lld to %lld", key, (long long)value,
+                (long long)least, (long long)most);
+}
+
 int block_list_create(struct block_list *list, int blocks)
 {
     *list = (struct block_list){0};

@@ -47,6 +47,9 @@ struct block_tensor *block_list_add(struct block_list *list, int64_t rows, int64
 void block_list_finish(struct block_list *list);
 void block_list_free(struct block_list *list);
 
+/* ERR_DATA, naming the key of a network's config.json, unless least <= value <= most. */
+int block_check_range(const char *key, int64_t value, int64_t least, int64_t most);
+
 /* NULL where the block has none. */
 const struct block_tensor *block_tensor_of(const struct block_list *list, int block, int slot);
 

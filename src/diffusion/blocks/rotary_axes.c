@@ -1,8 +1,25 @@
 #include "diffusion/blocks/rotary_axes.h"
 
+#include "base/error.h"
+#include "diffusion/blocks/block_list.h"
 #include "math/portable.h"
 
+#include <stdio.h>
 #include <string.h>
+
+int rotary_axes_check(const char *key, const int *axes, int width, const char *width_name)
+{
+    char one[64];
+    int64_t sum = 0;
+    snprintf(one, sizeof one, "a number of %s", key);
+    for (int i = 0; i < ROTARY_AXES; i++) {
+        TRY(block_check_range(one, axes[i], 2, TOKEN_HEAD_MOST));
+        if (axes[i] % 2) return fail(ERR_DATA, "%s must be even: %d", key, axes[i]);
+        sum += axes[i];
+    }
+    if (sum == width) return OK;
+    return fail(ERR_DATA, "%s make %lld: %s is %d", key, (long long)sum, width_name, width);
+}
 
 void rotary_axes_make(struct rotary_axes *rotary, const int *axes, double theta, bool rounds)
 {

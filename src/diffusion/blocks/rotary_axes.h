@@ -13,6 +13,9 @@ struct rotary_axes {
     double speeds[TOKEN_HEAD_MOST / 2];
 };
 
+/* ERR_DATA, naming the key, unless the axes are even and make up a head's width, which `width_name`
+ * is what a user reads for. */
+int rotary_axes_check(const char *key, const int *axes, int width, const char *width_name);
 /* axes: even, TOKEN_HEAD_MOST in all at most. */
 void rotary_axes_make(struct rotary_axes *rotary, const int *axes, double theta, bool rounds);
 /* A line of the tables of struct token_rope: of a token at `position`, one number for each axis. */

@@ -32,43 +32,28 @@ int s3dit_patch_dim(const struct s3dit_config *config)
     return config->patch * config->patch * config->channels;
 }
 
-static int s3dit_check_range(const char *key, int64_t value, int64_t least, int64_t most)
-{
-    if (value >= least && value <= most) return OK;
-    return fail(ERR_DATA, "%s is %lld: it must be %lld to %lld", key, (long long)value,
-                (long long)least, (long long)most);
-}
-
 static int s3dit_check_axes(const struct s3dit_config *config)
 {
-    int64_t sum = 0;
-    for (int i = 0; i < S3DIT_AXES; i++) {
-        TRY(s3dit_check_range("a number of axes_dims", config->axes[i], 2, S3DIT_WIDTH_MOST));
-        TRY(s3dit_check_range("a number of axes_lens", config->axes_lens[i], 1, S3DIT_LENGTH_MOST));
-        if (config->axes[i] % 2)
-            return fail(ERR_DATA, "axes_dims must be even: %d", config->axes[i]);
-        sum += config->axes[i];
-    }
+    for (int i = 0; i < S3DIT_AXES; i++)
+        TRY(block_check_range("a number of axes_lens", config->axes_lens[i], 1, S3DIT_LENGTH_MOST));
     if (config->dim % config->heads)
         return fail(ERR_DATA, "dim %d is no multiple of n_heads %d", config->dim, config->heads);
     if (s3dit_head_dim(config) > S3DIT_HEAD_MOST)
         return fail(ERR_DATA, "a head's width is %d, dim / n_heads: it must be at most %d",
                     s3dit_head_dim(config), S3DIT_HEAD_MOST);
-    if (sum != s3dit_head_dim(config))
-        return fail(ERR_DATA, "axes_dims make %lld: a head's width, dim / n_heads, is %d",
-                    (long long)sum, s3dit_head_dim(config));
-    return OK;
+    return rotary_axes_check("axes_dims", config->axes, s3dit_head_dim(config),
+                             "a head's width, dim / n_heads,");
 }
 
 int s3dit_check_config(const struct s3dit_config *config)
 {
-    TRY(s3dit_check_range("in_channels", config->channels, 1, 1024));
-    TRY(s3dit_check_range("all_patch_size", config->patch, 1, 16));
-    TRY(s3dit_check_range("dim", config->dim, 2, S3DIT_WIDTH_MOST));
-    TRY(s3dit_check_range("n_layers", config->layers, 1, S3DIT_BLOCKS_MOST));
-    TRY(s3dit_check_range("n_refiner_layers", config->refiner_layers, 0, S3DIT_BLOCKS_MOST));
-    TRY(s3dit_check_range("n_heads", config->heads, 1, config->dim));
-    TRY(s3dit_check_range("cap_feat_dim", config->text_dim, 1, S3DIT_WIDTH_MOST));
+    TRY(block_check_range("in_channels", config->channels, 1, 1024));
+    TRY(block_check_range("all_patch_size", config->patch, 1, 16));
+    TRY(block_check_range("dim", config->dim, 2, S3DIT_WIDTH_MOST));
+    TRY(block_check_range("n_layers", config->layers, 1, S3DIT_BLOCKS_MOST));
+    TRY(block_check_range("n_refiner_layers", config->refiner_layers, 0, S3DIT_BLOCKS_MOST));
+    TRY(block_check_range("n_heads", config->heads, 1, config->dim));
+    TRY(block_check_range("cap_feat_dim", config->text_dim, 1, S3DIT_WIDTH_MOST));
     TRY(s3dit_check_axes(config));
     if (!(config->rope_theta > 1 && config->rope_theta <= 1e9))
         return fail(ERR_DATA, "rope_theta is %g: it must be above 1", config->rope_theta);

@@ -8,38 +8,18 @@
 /* The largest numbers that a config may have: sizes stay below 2^31, and no list is long. */
 enum { MMDIT_WIDTH_MOST = 65536, MMDIT_BLOCKS_MOST = 1024, MMDIT_TEXT_MOST = 4096 };
 
-static int mmdit_check_range(const char *key, int64_t value, int64_t least, int64_t most)
-{
-    if (value >= least && value <= most) return OK;
-    return fail(ERR_DATA, "%s is %lld: it must be %lld to %lld", key, (long long)value,
-                (long long)least, (long long)most);
-}
-
-static int mmdit_check_axes(const struct mmdit_config *config)
-{
-    int64_t sum = 0;
-    for (int i = 0; i < MMDIT_AXES; i++) {
-        TRY(mmdit_check_range("a number of axes_dims_rope", config->axes[i], 2, TOKEN_HEAD_MOST));
-        if (config->axes[i] % 2)
-            return fail(ERR_DATA, "axes_dims_rope must be even: %d", config->axes[i]);
-        sum += config->axes[i];
-    }
-    if (sum == config->head_dim) return OK;
-    return fail(ERR_DATA, "axes_dims_rope make %lld: attention_head_dim is %d", (long long)sum,
-                config->head_dim);
-}
-
 int mmdit_check_config(const struct mmdit_config *config)
 {
-    TRY(mmdit_check_range("in_channels / 4", config->channels, 1, 1024));
-    TRY(mmdit_check_range("num_layers", config->double_blocks, 0, MMDIT_BLOCKS_MOST));
-    TRY(mmdit_check_range("num_single_layers", config->single_blocks, 0, MMDIT_BLOCKS_MOST));
-    TRY(mmdit_check_range("attention_head_dim", config->head_dim, 2, TOKEN_HEAD_MOST));
-    TRY(mmdit_check_range("num_attention_heads", config->heads, 1,
+    TRY(block_check_range("in_channels / 4", config->channels, 1, 1024));
+    TRY(block_check_range("num_layers", config->double_blocks, 0, MMDIT_BLOCKS_MOST));
+    TRY(block_check_range("num_single_layers", config->single_blocks, 0, MMDIT_BLOCKS_MOST));
+    TRY(block_check_range("attention_head_dim", config->head_dim, 2, TOKEN_HEAD_MOST));
+    TRY(block_check_range("num_attention_heads", config->heads, 1,
                           MMDIT_WIDTH_MOST / config->head_dim));
-    TRY(mmdit_check_range("joint_attention_dim", config->text_dim, 1, MMDIT_WIDTH_MOST));
-    TRY(mmdit_check_range("pooled_projection_dim", config->pooled_dim, 1, MMDIT_WIDTH_MOST));
-    return mmdit_check_axes(config);
+    TRY(block_check_range("joint_attention_dim", config->text_dim, 1, MMDIT_WIDTH_MOST));
+    TRY(block_check_range("pooled_projection_dim", config->pooled_dim, 1, MMDIT_WIDTH_MOST));
+    return rotary_axes_check("axes_dims_rope", config->axes, config->head_dim,
+                             "attention_head_dim");
 }
 
 int mmdit_check_size(const struct mmdit_config *config, int height, int width, int text_rows)
