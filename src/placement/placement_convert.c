@@ -7,7 +7,6 @@
 #include "placement/placement_internal.h"
 
 #include <float.h>
-#include <math.h>
 #include <string.h>
 
 bool placement_converts(enum tensor_type from, enum tensor_type to)
@@ -55,29 +54,71 @@ static void convert_range(void *context, int64_t from, int64_t to)
             ((uint16_t *)c->to)[i] = bf16_round(placement_stored_value(c, i));
 }
 
-/* Of -127..127, to nearest. */
-static int8_t int8_round(float x)
+enum { ROW_PIECE = 1024 };
+
+/* `count` stored numbers from i on, in loops that a compiler makes vector code of. */
+static void widen_piece(const struct conversion *c, int64_t i, int64_t count, float *out)
 {
-    return (int8_t)(x < 0 ? x - 0.5f : x + 0.5f);
+    uint16_t halves[ROW_PIECE];
+    if (c->from_type == TENSOR_F32) {
+        memcpy(out, (const char *)c->from + 4 * i, (size_t)count * sizeof *out);
+        return;
+    }
+    memcpy(halves, (const char *)c->from + 2 * i, (size_t)count * sizeof *halves);
+    if (c->from_type == TENSOR_BF16)
+        for (int64_t j = 0; j < count; j++)
+            out[j] = bf16_value(halves[j]);
+    else
+        for (int64_t j = 0; j < count; j++)
+            out[j] = half_half_value(halves[j]);
 }
 
-/* The largest number of a row becomes 127. A NaN makes the scale one, so that it is not lost. */
+/* The bits of the largest size among the numbers; those of infinity and NaN are the largest of all.
+ */
+static uint32_t piece_most(const float *numbers, int64_t count)
+{
+    uint32_t most = 0, bits[ROW_PIECE];
+    memcpy(bits, numbers, (size_t)count * sizeof *bits);
+    for (int64_t j = 0; j < count; j++) {
+        uint32_t size = bits[j] & 0x7fffffff;
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+static int64_t row_piece(const struct conversion *c, int64_t at)
+{
+    return (int64_t)c->row - at < ROW_PIECE ? (int64_t)c->row - at : ROW_PIECE;
+}
+
+/* The largest number of a row becomes 127. What is none stays none, in the scale. */
 static void convert_rows(void *context, int64_t from, int64_t to)
 {
     const struct conversion *c = context;
+    float piece[ROW_PIECE];
     for (int64_t row = from; row < to; row++) {
-        int64_t first = row * (int64_t)c->row;
+        int64_t first = row * (int64_t)c->row, n;
         int8_t *out = (int8_t *)c->to + first;
-        float most = 0;
-        for (int64_t i = 0; i < (int64_t)c->row; i++) {
-            float size = fabsf(placement_stored_value(c, first + i));
-            if (!(size <= most) && most == most) most = size;
+        uint32_t bits = 0;
+        for (int64_t at = 0; at < (int64_t)c->row; at += n) {
+            n = row_piece(c, at);
+            widen_piece(c, first + at, n, piece);
+            uint32_t most = piece_most(piece, n);
+            bits = most > bits ? most : bits;
         }
+        float most;
+        memcpy(&most, &bits, sizeof most);
         bool is_finite = most <= FLT_MAX;
         float scale = most / 127, inverse = scale > 0 && is_finite ? 1 / scale : 0;
         c->scales[row] = scale;
-        for (int64_t i = 0; i < (int64_t)c->row; i++)
-            out[i] = is_finite ? int8_round(placement_stored_value(c, first + i) * inverse) : 1;
+        for (int64_t at = 0; at < (int64_t)c->row; at += n) {
+            n = row_piece(c, at);
+            widen_piece(c, first + at, n, piece);
+            for (int64_t j = 0; j < n; j++) {
+                float x = is_finite ? piece[j] * inverse : 1;
+                out[at + j] = (int8_t)(int)(x < 0 ? x - 0.5f : x + 0.5f);
+            }
+        }
     }
 }
 
