@@ -81,7 +81,9 @@ static int row_open(const struct model_bench *bench, struct named_model *model,
         .way = way, .budget = budget, .prefetch = row->kind != ROW_LEAST, .place = true};
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
-    TRY(pipeline_open(pipeline, model->folder, device, &options, PIPELINE_AS_STORED));
+    enum pipeline_weights weights;
+    TRY(named_model_weights(bench->dtype, &weights));
+    TRY(pipeline_open(pipeline, model->folder, device, &options, weights));
     TRY(named_model_request(model, row->width, row->height, (int)bench->steps, bench->from_image,
                             request));
     return pipeline_prepare(*pipeline, request, sigmas, &first);
@@ -377,6 +379,8 @@ static int bench_all(const struct model_bench *bench, struct named_model *model)
 int bench_model(const struct model_bench *bench)
 {
     struct named_model model;
+    enum pipeline_weights weights;
+    TRY(named_model_weights(bench->dtype, &weights));
     int code = named_model_open(&model, bench->operand, bench->arch, !bench->forecast_only);
     if (code == OK) named_model_check_image(&model, bench->from_image);
     if (code == OK) code = bench_all(bench, &model);

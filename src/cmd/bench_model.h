@@ -9,7 +9,7 @@
 struct model_bench {
     const char *operand, *arch; /* one of them */
     const char *sizes;          /* "512,768": NULL: the model's own, three quarters, half */
-    const char *device;
+    const char *device, *dtype; /* dtype NULL: weights as they are stored */
     int64_t steps, threads;
     uint64_t limit;
     bool from_image; /* begun with an image */

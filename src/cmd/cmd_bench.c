@@ -153,6 +153,10 @@ int cmd_bench(int argc, char **argv)
          .argument = "LIST",
          .text = &model.sizes,
          .help = "of a MODEL: sizes of the images, 512,768x512"},
+        {.name = "dtype",
+         .argument = "f32|bf16|int8",
+         .text = &model.dtype,
+         .help = "of a MODEL: its weights as they are stored (f32), or as generate rounds them"},
         {.name = "from-image",
          .flag = &model.from_image,
          .help = "of a MODEL with a VAE: images that are begun with another one"},
@@ -188,7 +192,7 @@ int cmd_bench(int argc, char **argv)
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     if (model.arch || operands > 0) return cmd_bench_model(&model, &b, operands, argv);
-    options_without_effect("sizes from-image", "without a MODEL");
+    options_without_effect("sizes dtype from-image", "without a MODEL");
     if (b.steps == 0) b.steps = 21;
     TRY(cmd_bench_check(&b));
     cmd_bench_note_unused(&b);

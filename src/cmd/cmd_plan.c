@@ -256,12 +256,13 @@ static int cmd_plan_model(struct model_plan *plan, const struct plan_request *re
     plan->limit = request->budget;
     plan->json = request->json;
     if (!plan->sizes) return plan_model(plan);
-    if (plan->size || plan->offload || plan->dtype)
-        return fail(ERR_USAGE, "--sizes is of all ways: without --size, --offload and --dtype");
+    if (plan->size || plan->offload)
+        return fail(ERR_USAGE, "--sizes is of all ways: without --size and --offload");
     const struct model_bench ladder = {.operand = plan->operand,
                                        .arch = plan->arch,
                                        .sizes = plan->sizes,
                                        .device = plan->device ? plan->device : "auto",
+                                       .dtype = plan->dtype,
                                        .steps = plan->steps,
                                        .limit = plan->limit,
                                        .from_image = plan->from_image,

@@ -109,6 +109,13 @@ struct named_model_text named_model_others(const struct named_model *model)
     return text;
 }
 
+int named_model_weights(const char *dtype, enum pipeline_weights *weights)
+{
+    *weights = PIPELINE_AS_STORED;
+    if (!dtype || pipeline_weights_find(dtype, weights)) return OK;
+    return fail(ERR_USAGE, "--dtype %s is none of f32, bf16, int8", dtype);
+}
+
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height)
 {
     int multiple = pipeline_patch_side(model->folder);

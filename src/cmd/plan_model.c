@@ -116,7 +116,7 @@ int plan_model(const struct model_plan *plan)
     struct device *device = NULL;
     struct pipeline *pipeline = NULL;
     struct pipeline_request request;
-    enum pipeline_weights weights = PIPELINE_AS_STORED;
+    enum pipeline_weights weights;
     struct placement_options options = {
         .way = PLACEMENT_AUTO, .budget = (int64_t)plan->limit, .prefetch = true, .place = true};
     float sigmas[SIGMAS_MOST_STEPS + 1];
@@ -124,8 +124,7 @@ int plan_model(const struct model_plan *plan)
     if (plan->offload && !placement_way_find(plan->offload, &options.way))
         return fail(ERR_USAGE, "--offload %s is none of none, model, sequential, auto",
                     plan->offload);
-    if (plan->dtype && !pipeline_weights_find(plan->dtype, &weights))
-        return fail(ERR_USAGE, "--dtype %s is none of f32, bf16, int8", plan->dtype);
+    TRY(named_model_weights(plan->dtype, &weights));
     TRY_CLEANUP(named_model_open(&model, plan->operand, plan->arch, false));
     TRY_CLEANUP(named_model_size(&model, plan->size, &width, &height));
     named_model_check_image(&model, plan->from_image);

@@ -62,6 +62,16 @@ assert 23.8e9 < model["predicted_bytes"] < 24.5e9, model
 assert sequential["predicted_bytes"] <= 12e9 and sequential["residents"] > 50, sequential
 assert least["predicted_bytes"] < 2e9, least
 PY
+# weights of 8 bits: half of it, and a float a row
+run 0 imgtrain plan --arch flux-1-dev --sizes 1024 --dtype int8 --json
+cp "$out" eight.json
+run_script <<'PY'
+import json
+full, eight = (json.load(open(f"{name}.json"))["rows"][0]["predicted_copied_bytes"] for name in ("flux", "eight"))
+assert .5 < eight / full < .52, (full, eight)
+PY
+run 64 imgtrain plan --arch flux-1-dev --dtype int4
+err_has "--dtype int4 is none of f32, bf16, int8"
 # at 1024 px a card of 8 GB or 4 GB holds some blocks, one of 1 GB not all that a stage needs at once
 for arch in z-image-turbo flux-1-dev; do
     for card in 8GB 4GB; do
