@@ -113,6 +113,10 @@ run 0 imgtrain generate --like p.png -o again.png
 same p.png again.png
 run 0 imgtrain generate --like p.png --label circle -o other.png
 differ p.png other.png
+run 0 imgtrain generate --like p.png --dtype int8 -o eight.png
+differ p.png eight.png
+run 0 imgtrain generate --like eight.png -o again.png
+same eight.png again.png
 run 0 imgtrain generate --like out/seed-00002.png -o again.png
 same out/seed-00002.png again.png
 run 0 imgtrain generate --like out/seed-00002.png -n 2 -o again

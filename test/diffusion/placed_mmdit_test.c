@@ -102,12 +102,33 @@ START_TEST(eight_bits_are_widened_as_they_are_read)
 }
 END_TEST
 
+/* A weight that is no number is found in the image, as with other types, and not rounded to one. */
+START_TEST(eight_bits_keep_what_is_no_number)
+{
+    static const float broken[] = {NAN, -INFINITY};
+    const struct placement_options options = {.way = PLACEMENT_NONE};
+    struct mmdit_fixture f;
+    struct mapped_weights mapped;
+    mm_open(&f, &small_net, 1);
+    const struct block_tensor *t =
+        block_tensor_of(&f.model.list, f.model.list.block_count - 1, MMDIT_FINAL_OUT);
+    f.host[MM_PARAMETERS][t->offset + 1] = broken[_i];
+    mapped_weights_create(&mapped, &f.model.list, f.host[MM_PARAMETERS], false);
+    mm_run_placed(&f, &mapped, &options, PIPELINE_INT8);
+    ck_assert(!isfinite(f.host[MM_OUT][0])); /* of the row */
+    ck_assert(isfinite(f.host[MM_OUT][1]));  /* of another one */
+    mapped_weights_free(&mapped);
+    mm_close(&f);
+}
+END_TEST
+
 Suite *placed_mmdit_test_suite(void)
 {
     Suite *suite = suite_create("placed_mmdit_test");
     TCase *tests = tcase_create("placed_mmdit");
     tcase_add_loop_test(tests, every_way_gives_the_same_bits, 0, 2);
     tcase_add_loop_test(tests, eight_bits_are_widened_as_they_are_read, 0, 2);
+    tcase_add_loop_test(tests, eight_bits_keep_what_is_no_number, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }
