@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/temporary.h"
 #include "config/config.h"
 #include "image/image.h"
 #include "run/frames.h"
@@ -130,17 +131,25 @@ static void video_say(void *context, bool is_warning, const char *line)
         log_info("%s", line);
 }
 
-/* Waits for the process that makes the video, and passes a stop on to it. */
+/* Waits for the process that makes the video, and passes a stop on to it. GLib, which codecs bring
+ * along, may wait for a lock that it holds itself when it gets no memory: a minute without a
+ * message or processor time is the end of it. */
 static int wait_for_video(struct own_process *process)
 {
-    enum { WAIT_MS = 200 };
+    enum { WAIT_MS = 200, HUNG_WAITS = 300 };
     bool stopping = false;
-    while (process->messages >= 0) {
+    for (int idle = 0; process->messages >= 0 && idle < HUNG_WAITS; idle++) {
         struct pollfd end = {process->messages, POLLIN, 0};
-        if (poll(&end, 1, WAIT_MS) > 0) own_process_listen(process, video_say, NULL);
+        bool speaks = poll(&end, 1, WAIT_MS) > 0;
+        if (speaks) own_process_listen(process, video_say, NULL);
+        if (speaks || own_process_works(process)) idle = 0;
         if (stopping || !signals_stop_requested()) continue;
         stopping = true;
         kill(process->pid, SIGTERM);
+    }
+    if (process->messages >= 0) {
+        log_warning("video: its process did nothing for a minute");
+        kill(process->pid, SIGKILL);
     }
     int code = own_process_end(process);
     return code == OK || !stopping ? code : ERR_STOPPED;
@@ -148,7 +157,7 @@ static int wait_for_video(struct own_process *process)
 
 /* `imgtrain video` as a process of its own: codecs, and the libraries that they bring along, end
  * theirs when they get no memory. A video that fails never fails the run. */
-static int write_video(const struct session *session)
+static int write_video(const struct session *session, const char *path)
 {
     char name[] = "imgtrain", command[] = "video", end[] = "--";
     char *words[] = {name, command, end, session->folder.path, NULL};
@@ -159,6 +168,7 @@ static int write_video(const struct session *session)
     if (code == OK) code = wait_for_video(&process);
     if (code == ERR_STOPPED && signals_stop_requested()) return code;
     if (code < 0) {
+        temporary_clean_beside(path); /* what it had no time to remove */
         log_warning("video: %s; `imgtrain video %s` tries again", error_message(),
                     session->folder.path);
         return OK;
@@ -192,7 +202,7 @@ static int finish_video(struct session *session, const struct outputs *out)
     if (!frames) return OK;
     TRY(stop_if_requested());
     TRY(session_write_reference(session));
-    return write_video(session) == ERR_STOPPED ? stop_if_requested() : OK;
+    return write_video(session, out->video) == ERR_STOPPED ? stop_if_requested() : OK;
 }
 
 static int write_outputs(struct session *session, const struct outputs *out)

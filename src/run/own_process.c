@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- its beginning ---- */
@@ -124,6 +125,17 @@ void own_process_listen(struct own_process *process,
     if (got > 0) return;
     close(process->messages);
     process->messages = -1;
+}
+
+bool own_process_works(struct own_process *process)
+{
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(process->pid, &clock) != 0 || clock_gettime(clock, &time) != 0)
+        return true; /* nothing is known of it */
+    double before = process->seconds;
+    process->seconds = (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    return process->seconds > before;
 }
 
 /* ---- its end ---- */

@@ -13,6 +13,7 @@ struct own_process {
     int messages;                      /* where its stderr comes from; -1: it is closed */
     char line[OWN_PROCESS_LINE_BYTES]; /* what of a line is there */
     size_t used;
+    double seconds;                    /* of processor time, as last looked at */
     char last[OWN_PROCESS_LINE_BYTES]; /* the last line of the program itself: why it failed */
 };
 
@@ -32,6 +33,9 @@ int own_process_start(struct own_process *process, const struct own_process_requ
 void own_process_listen(struct own_process *process,
                         void (*say)(void *context, bool is_warning, const char *line),
                         void *context);
+
+/* Whether it has used processor time since this was asked last. */
+bool own_process_works(struct own_process *process);
 
 /* Waits for its end: OK, or the error that its exit status stands for, with its own message, or
  * ERR_INTERNAL where a signal has ended it. */
