@@ -11,6 +11,11 @@
 
 enum { TEXT_LOOKED_AT = 4096 }; /* bytes of a tensor's end */
 
+/* Configs are hashed whole, and bytes of padding could be any. */
+_Static_assert(sizeof(struct qwen3_config) == 8 * sizeof(int) + 2 * sizeof(double), "no padding");
+_Static_assert(sizeof(struct t5_config) == 8 * sizeof(int) + sizeof(double), "no padding");
+_Static_assert(sizeof(struct clip_config) == 8 * sizeof(int) + sizeof(double), "no padding");
+
 static const char *const encoder_stems[] = {"model", "pytorch_model", NULL};
 
 /* A matrix beside the list of layers; by the first of these names that is there. */

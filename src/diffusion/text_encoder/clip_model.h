@@ -17,6 +17,7 @@ struct clip_config {
     int vocabulary; /* vocab_size */
     int positions;  /* max_position_embeddings */
     int end;        /* eos_token_id */
+    int unused;     /* so that there is no padding: it is hashed whole */
     double eps;     /* layer_norm_eps */
 };
 
