@@ -39,7 +39,7 @@ static int clip_linear(const struct text_pass *pass, const struct block_weights 
 {
     const struct token_epilogue epilogue = {
         .bias = w->at[slot + 1], .activation = activation, .add = y == pass->x};
-    return text_linear(pass, w, slot, y, x, &epilogue);
+    return text_linear(pass, w, (int)slot, y, x, &epilogue);
 }
 
 static int clip_layer(const struct text_pass *p, const struct block_weights *w)

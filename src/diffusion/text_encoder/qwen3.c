@@ -60,10 +60,10 @@ static int qwen3_connect(struct text_pass *pass, const float *table)
 static int qwen3_norm(const struct text_pass *pass, const struct block_weights *w,
                       enum qwen3_slot slot, int rows, float *y, const float *x)
 {
+    const struct block_tensor *tensor = block_tensor_of(pass->encoder.list, 0, (int)slot);
     const struct token_norm norm = {.kind = TOKEN_RMS,
                                     .rows = rows,
-                                    .width =
-                                        (int)block_tensor_of(pass->encoder.list, 0, slot)->shape[0],
+                                    .width = (int)tensor->shape[0],
                                     .eps = (float)qwen3_config_of(pass)->eps,
                                     .weight = w->at[slot]};
     return pass->device->token->norm_forward(pass->device, &norm, y, x);
