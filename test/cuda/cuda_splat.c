@@ -301,10 +301,10 @@ static double list_work(const struct scene_case *c, int times)
  * 2048 steps a Gaussian. */
 START_TEST(lists_do_not_take_regions_times_gaussians)
 {
-    const struct scene_case few = {"few",       256,         256, 1, 8, 300, 0,
-                                   {10, false}, {{1, 0}, 0}, 0,   1, 0, 0};
-    const struct scene_case many = {"many",      256,         256, 1, 8, 600, 0,
-                                    {10, false}, {{1, 0}, 0}, 0,   1, 0, 0};
+    const struct scene_case few = {
+        "few", 256, 256, 1, 8, 300, 0, {10, false}, {{1, 0}, 0, SPLAT_SSIM_ALL, 0}, 0, 1, 0, 0};
+    const struct scene_case many = {
+        "many", 256, 256, 1, 8, 600, 0, {10, false}, {{1, 0}, 0, SPLAT_SSIM_ALL, 0}, 0, 1, 0, 0};
     double one = list_work(&few, 16), two = list_work(&many, 16);
     ck_assert_msg(one >= 2 * few.count && one <= 100.0 * few.count, "%g steps for %d", one,
                   few.count);
