@@ -429,8 +429,11 @@ static void report_write_top(FILE *out, const struct run_story *story)
 {
     char step[80];
     const char *task = run_story_setting(story, "task");
+    const cJSON *end = run_story_event(story, NULL);
     double total = run_story_number(run_story_event(story, "start"), "total");
-    struct html_number done = html_number(run_story_last(story, "step"));
+    double at = run_story_last(story, "step"), latest = run_story_number(end, "step");
+    if (isfinite(latest) && !(at >= latest)) at = latest; /* steps that were not measured */
+    struct html_number done = html_number(at);
     fputs("<h1>", out);
     html_write_text(out, story->name);
     fputs(" ", out);
@@ -452,7 +455,6 @@ static void report_write_top(FILE *out, const struct run_story *story)
                       html_number(run_story_last(story, "steps_per_second")).text);
     report_write_card(out, "most memory", report_bytes(report_peak(story)).text);
     fputs("</div>\n", out);
-    const cJSON *end = run_story_event(story, NULL);
     if (*report_word(end, "message")) {
         fputs("<p>", out);
         html_write_text(out, report_word(end, "message"));
