@@ -11,7 +11,7 @@ struct splat_rates {
     double b2;
     float rate[SPLAT_GROUPS];
     float low[SPLAT_GROUPS][2], high[SPLAT_GROUPS][2], unit[SPLAT_GROUPS];
-    enum splat_ssim_rows ssim_rows;
+    int ssim_rows; /* enum splat_ssim_rows */
 };
 
 /* Which rows SSIM's windows lie around: those of `rates` (device memory), which change from step to
@@ -23,7 +23,11 @@ struct splat_windows {
 
 HOST_DEVICE static inline enum splat_ssim_rows splat_windows_around(const struct splat_windows *w)
 {
-    return w->rates ? w->rates->ssim_rows : w->rows;
+    if (!w->rates) return w->rows;
+    int rows = w->rates->ssim_rows; /* any number, where the kernel that writes it is wrong */
+    return rows == SPLAT_SSIM_EVEN  ? SPLAT_SSIM_EVEN
+           : rows == SPLAT_SSIM_ODD ? SPLAT_SSIM_ODD
+                                    : SPLAT_SSIM_ALL;
 }
 
 /* Adam for some groups; the rates and bounds of `rates` (device memory) stand above the groups'. */
