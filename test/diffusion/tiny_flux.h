@@ -5,8 +5,7 @@
 #define IMGTRAIN_TEST_DIFFUSION_TINY_FLUX_H
 
 #include "diffusion/mmdit/mmdit_model.h"
-#include "diffusion/text_encoder/clip_model.h"
-#include "diffusion/text_encoder/t5_model.h"
+#include "test/diffusion/flux_text_fixture.h"
 #include "test/diffusion/tiny_zimage.h"
 
 enum { FLUX_CLIP_WORDS = 664, FLUX_T5_WORDS = 224 };
@@ -66,17 +65,12 @@ static inline void flux_write_clip(const char *path, const struct zimage_files *
         "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 3, "
         "\"num_attention_heads\": 4, \"max_position_embeddings\": 77, \"vocab_size\": 664, "
         "\"hidden_act\": \"quick_gelu\", \"layer_norm_eps\": 1e-05, \"eos_token_id\": 2}\n";
-    const struct clip_config small = {.hidden = 32,
-                                      .mlp = 64,
-                                      .layers = 3,
-                                      .heads = 4,
-                                      .vocabulary = FLUX_CLIP_WORDS,
-                                      .positions = 77,
-                                      .end = 2,
-                                      .eps = 1e-5};
+    struct clip_config small = clip_small();
     const struct flux_more tables[] = {{CLIP_TABLE, {FLUX_CLIP_WORDS, 32}, NULL},
                                        {CLIP_POSITIONS, {77, 32}, NULL}};
     struct clip_model clip;
+    small.vocabulary = FLUX_CLIP_WORDS;
+    small.end = 2;
     MUST(clip_model_create(&clip, &small));
     flux_write_component(path, "text_encoder", "model", &clip.list, tables, 2, config,
                          files->prefixed ? "text_model." : "", files);
@@ -90,21 +84,14 @@ static inline void flux_write_t5(const char *path, const struct zimage_files *fi
         "\"d_kv\": 16, \"d_ff\": 64, \"num_layers\": 3, \"num_heads\": 4, \"vocab_size\": 224, "
         "\"feed_forward_proj\": \"gated-gelu\", \"layer_norm_epsilon\": 1e-06, "
         "\"relative_attention_num_buckets\": 32, \"relative_attention_max_distance\": 128}\n";
-    const struct t5_config small = {.hidden = 32,
-                                    .mlp = 64,
-                                    .layers = 3,
-                                    .heads = 4,
-                                    .head_dim = 16,
-                                    .vocabulary = FLUX_T5_WORDS,
-                                    .buckets = 32,
-                                    .distance = 128,
-                                    .eps = 1e-6};
+    struct t5_config small = t5_small();
     const struct flux_more tables[] = {
         {files->prefixed ? "encoder.embed_tokens.weight" : "shared.weight",
          {FLUX_T5_WORDS, 32},
          "shared.weight"},
         {T5_TABLE, {32, 4}, NULL}};
     struct t5_model t5;
+    small.vocabulary = FLUX_T5_WORDS;
     MUST(t5_model_create(&t5, &small));
     flux_write_component(path, "text_encoder_2", "model", &t5.list, tables, 2, config, "", files);
     t5_model_free(&t5);
