@@ -12,9 +12,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A device would be gone, and a file in its place, as root's /dev/null or /dev/stdout. A pipe of
+ * this very name may go: one within a run's folder keeps no run from being resumed. */
+static int refuse_to_replace(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) return OK;
+    if (lstat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return OK;
+    return fail(ERR_OUTPUT, "create %s: a device, or a link to what is no file", path);
+}
+
 int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes)
 {
     *file = (struct file_atomic){.fd = -1};
+    TRY(refuse_to_replace(path));
     file->path = string_format("%s", path);
     if (!file->path) return ERR_SYSTEM;
     int code = temporary_create(path, &file->temporary, &file->fd);

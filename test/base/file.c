@@ -99,6 +99,26 @@ START_TEST(atomic_write_fails)
 }
 END_TEST
 
+/* What root writes to /dev/null or /dev/stdout puts no file in its place. */
+START_TEST(atomic_write_leaves_devices)
+{
+    struct stat info;
+    char pipe[160];
+    const char *const ends[] = {"/dev/null", pipe};
+    snprintf(pipe, sizeof pipe, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(symlink(ends[i], path), 0);
+        ck_assert_int_eq(file_atomic_write_whole(path, "new", 3, false), ERR_OUTPUT);
+        ck_assert_ptr_nonnull(strstr(error_message(), path));
+        ck_assert(lstat(path, &info) == 0 && S_ISLNK(info.st_mode));
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    ck_assert_int_eq(file_atomic_write_whole(pipe, "new", 3, false), OK);
+    ck_assert(lstat(pipe, &info) == 0 && S_ISREG(info.st_mode));
+}
+END_TEST
+
 static void write_in_folder(const char *name)
 {
     char full[400];
@@ -277,6 +297,7 @@ Suite *file_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, atomic_write);
     tcase_add_test(tests, atomic_write_fails);
+    tcase_add_test(tests, atomic_write_leaves_devices);
     tcase_add_test(tests, temporary_names);
     tcase_add_test(tests, temporary_of_a_long_name);
     tcase_add_test(tests, temporary_goes_with_a_signal);
