@@ -110,6 +110,7 @@ static void convert_rows(void *context, int64_t from, int64_t to)
         memcpy(&most, &bits, sizeof most);
         bool is_finite = most <= FLT_MAX;
         float scale = most / 127, inverse = scale > 0 && is_finite ? 1 / scale : 0;
+        if (inverse > FLT_MAX) inverse = 0; /* below 1e-36 all of a row are as good as nothing */
         c->scales[row] = scale;
         for (int64_t at = 0; at < (int64_t)c->row; at += n) {
             n = row_piece(c, at);
