@@ -7,6 +7,7 @@
 #include "store/safetensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,16 @@ static char *feature_path(const char *folder, const struct feature_key *key)
     return string_format("%s/text-%016" PRIx64 ".safetensors", folder, hash);
 }
 
+/* A file without a CRC may hold anything, and what is kept was finite. */
+static int feature_check_finite(const char *path, const struct feature_key *key,
+                                const float *features)
+{
+    size_t count = (size_t)key->rows * (size_t)key->width;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(features[i])) return fail(ERR_DATA, "%s: features that are no numbers", path);
+    return OK;
+}
+
 static int feature_read(const char *path, const struct feature_key *key, float *features)
 {
     const int64_t shape[2] = {key->rows, key->width};
@@ -34,6 +45,7 @@ static int feature_read(const char *path, const struct feature_key *key, float *
         memcmp(ids->data, key->ids, bytes) != 0)
         code = fail(ERR_DATA, "%s: features of another prompt", path);
     if (code == OK) code = store_read_f32(file, "features", 2, shape, features);
+    if (code == OK) code = feature_check_finite(path, key, features);
     store_close(file);
     return code;
 }

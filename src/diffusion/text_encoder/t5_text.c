@@ -48,7 +48,7 @@ static int t5_connect(struct text_pass *pass, const float *table)
     if (!bias) return fail(ERR_SYSTEM, "out of memory");
     for (int head = 0; head < c->heads; head++)
         for (int distance = 1 - length; distance < length; distance++)
-            *to++ = table[t5_bucket(c, distance) * c->heads + head];
+            *to++ = table[(size_t)t5_bucket(c, distance) * (size_t)c->heads + (size_t)head];
     int code = device_send(pass->device, pass->bias, bias, count * sizeof *bias);
     free(bias);
     return code;
