@@ -284,8 +284,18 @@ for words in tokenizer tokenizer_2; do
     cp kept dev/$words/tokenizer.json
 done
 mv dev/tokenizer kept-1 && mv dev/tokenizer_2 dev/tokenizer && mv kept-1 dev/tokenizer_2
-refused 65 "its tokenizer has 664 words" --prompt a --size 16
+refused 65 "tokenizer_2: a tokenizer of kind BPE; T5 has one of kind Unigram" --prompt a --size 16
 mv dev/tokenizer kept-1 && mv dev/tokenizer_2 dev/tokenizer && mv kept-1 dev/tokenizer_2
+cp dev/tokenizer_2/tokenizer.json kept
+printf '{"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "b"}}' >dev/tokenizer_2/tokenizer.json
+refused 65 "of kind names of classes" --label a --size 16
+cp kept dev/tokenizer_2/tokenizer.json
+echo '{"width": 16}' >dev/imgtrain.json
+refused 65 "imgtrain.json: width 16, height 0: both or none" --prompt a
+echo '{"width": 16, "height": 16, "guidance": 0}' >dev/imgtrain.json
+run 0 imgtrain generate dev --device cpu --prompt a --steps 1 -o b.png --json
+out_has '"guidance": 0'
+rm dev/imgtrain.json
 broken text_encoder/config.json '"hidden_size": 8' '"hidden_size": 2147483648' hidden_size
 broken text_encoder/config.json quick_gelu gelu "hidden_act is gelu"
 broken text_encoder/config.json '"num_attention_heads": 2' '"num_attention_heads": 3' num_attention_heads

@@ -224,6 +224,8 @@ START_TEST(flux_folders_that_are_refused)
         {"transformer/config.json", "\"patch_size\": 1", "\"patch_size\": 2", "patch_size is 2"},
         {"transformer/config.json", "[8, 8, 8]", "[8, 8, 4]", "axes"},
         {"transformer/config.json", "\"num_layers\": 2", "\"num_layers\": 1", "num_layers is 1"},
+        {"transformer/config.json", "\"num_layers\": 2, \"num_single_layers\": 2",
+         "\"num_layers\": 0, \"num_single_layers\": 0", "num_single_layers together"},
         {"transformer/config.json", "\"joint_attention_dim\": 32",
          "\"joint_attention_dim\": 2147483648", "joint_attention_dim"},
         {"text_encoder_2/config.json", "\"d_model\": 32", "\"d_model\": 64",
@@ -235,6 +237,8 @@ START_TEST(flux_folders_that_are_refused)
          "pooled_projection_dim 32"},
         {"text_encoder/config.json", "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4",
          "encoder.layers.3."},
+        {"tokenizer/tokenizer.json", "RobertaProcessing", "ByteLevel", "tokenizer: no token ends"},
+        {"tokenizer_2/tokenizer.json", "TemplateProcessing", "ByteLevel", "_2: no token ends"},
     };
     struct model_folder other;
     char *file = string_format("m/%s", edits[_i].file);
@@ -298,7 +302,7 @@ Suite *flux_test_suite(void)
     tcase_add_test(tests, flux_every_way_gives_the_same_bits);
     tcase_add_test(tests, flux_modes_share_their_weights);
     tcase_add_test(tests, flux_cached_prompts_open_no_encoder);
-    tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 14);
+    tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 17);
     tcase_add_loop_test(tests, flux_embeddings_that_got_shorter, 0, 2);
     tcase_add_loop_test(tests, flux_weights_that_are_no_numbers, 0, 3);
     suite_add_tcase(suite, tests);

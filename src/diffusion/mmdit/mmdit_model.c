@@ -13,6 +13,8 @@ int mmdit_check_config(const struct mmdit_config *config)
     TRY(block_check_range("in_channels / 4", config->channels, 1, 1024));
     TRY(block_check_range("num_layers", config->double_blocks, 0, MMDIT_BLOCKS_MOST));
     TRY(block_check_range("num_single_layers", config->single_blocks, 0, MMDIT_BLOCKS_MOST));
+    TRY(block_check_range("num_layers and num_single_layers together",
+                          config->double_blocks + config->single_blocks, 1, 2 * MMDIT_BLOCKS_MOST));
     TRY(block_check_range("attention_head_dim", config->head_dim, 2, TOKEN_HEAD_MOST));
     TRY(block_check_range("num_attention_heads", config->heads, 1,
                           MMDIT_WIDTH_MOST / config->head_dim));

@@ -425,6 +425,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     if (!known) return fail(ERR_USAGE, "--arch %s is none of " MODEL_ARCH_NAMES, name);
     arch->folder.path = strdup(name);
     if (!arch->folder.path) return fail(ERR_SYSTEM, "out of memory");
+    arch->folder.defaults = (struct model_defaults){.guidance = -1, .seed = -1};
     arch->folder.schedule = sigma_schedule_of_shift(known->shift);
     if (known->is_dynamic) arch->folder.schedule.kind = SIGMA_SHIFT_EXPONENTIAL;
     TRY(arch_create_network(&arch->folder, known));

@@ -286,6 +286,9 @@ static int read_defaults(struct model_folder *model)
         if (code == OK) code = json_file_int(root, path, "steps", 0, SIGMAS_MOST_STEPS, &d->steps);
         if (code == OK) code = json_file_double(root, path, "guidance", 0, 100, &d->guidance);
         if (code == OK) code = json_file_double(root, path, "seed", 0, 0x1p53, &d->seed);
+        if (code == OK && (d->width == 0) != (d->height == 0))
+            code =
+                fail(ERR_DATA, "%s: width %d, height %d: both or none", path, d->width, d->height);
     }
     cJSON_Delete(root);
     free(path);
@@ -345,7 +348,7 @@ int model_usual_steps(const struct model_folder *model)
 double model_usual_guidance(const struct model_folder *model)
 {
     if (model->network.guidance == DENOISER_UNGUIDED) return 0;
-    if (model->defaults.guidance > 0) return model->defaults.guidance;
+    if (model->defaults.guidance >= 0) return model->defaults.guidance;
     return model->network.guidance == DENOISER_GUIDED_BY_NUMBER ? GUIDANCE_BY_NUMBER : 0;
 }
 

@@ -181,6 +181,30 @@ static int text_open_tokenizer(const struct model_folder *model, const char *com
     return code;
 }
 
+/* The same of an encoder whose tokens are of one kind, and end each text. With another's tokenizer,
+ * which may have as few words, an image would be of other words. */
+static int text_open_tokenizer_of(const struct model_folder *model, const char *component,
+                                  struct model_encoder *encoder, const char *owner,
+                                  enum tokenizer_kind kind)
+{
+    static const char *const names[] = {[TOKENIZER_LABELS] = "names of classes",
+                                        [TOKENIZER_BYTES] = "bytes",
+                                        [TOKENIZER_BPE] = "BPE",
+                                        [TOKENIZER_UNIGRAM] = "Unigram"};
+    struct tokens nothing;
+    TRY(text_open_tokenizer(model, component, encoder));
+    enum tokenizer_kind found = tokenizer_kind_of(encoder->tokens);
+    if (found != kind)
+        return fail(ERR_DATA, "%s/%s: a tokenizer of kind %s; %s has one of kind %s", model->path,
+                    component, names[found], owner, names[kind]);
+    TRY(tokenizer_encode(encoder->tokens, &nothing, "", 0, 0));
+    int ending = nothing.count;
+    tokens_free(&nothing);
+    if (ending > 0) return OK;
+    return fail(ERR_DATA, "%s/%s: no token ends a text, as its post_processor would say",
+                model->path, component);
+}
+
 /* ---- each encoder ---- */
 
 static bool text_has_qwen3(const struct model_folder *model, const char *name)
@@ -239,7 +263,7 @@ static int text_create_t5(struct model_folder *model, const cJSON *object, const
         .more = {{T5_TABLE}, {config.buckets, config.heads}},
         .blocks = {"encoder.block.", "num_layers", config.layers},
         .has_tensor = text_has_t5};
-    TRY(text_open_tokenizer(model, "tokenizer_2", reader));
+    TRY(text_open_tokenizer_of(model, "tokenizer_2", reader, "T5", TOKENIZER_UNIGRAM));
     TRY(text_check_fit(reader, &fit, path));
     return text_find_tensors(model, "text_encoder_2", &wanted);
 }
@@ -262,7 +286,7 @@ static int text_create_clip(struct model_folder *model, const cJSON *object, con
         .more = {{CLIP_POSITIONS}, {config.positions, config.hidden}},
         .blocks = {"encoder.layers.", "num_hidden_layers", config.layers},
         .has_tensor = text_has_clip};
-    TRY(text_open_tokenizer(model, "tokenizer", pooled));
+    TRY(text_open_tokenizer_of(model, "tokenizer", pooled, "CLIP", TOKENIZER_BPE));
     TRY(text_check_fit(pooled, &fit, path));
     return text_find_tensors(model, "text_encoder", &wanted);
 }
