@@ -246,11 +246,24 @@ static int ask_check_text(const char *body, size_t bytes)
     return OK;
 }
 
+/* A text that has \u0000 within would end there. */
+static bool ask_has_zero(const char *body, size_t bytes)
+{
+    static const char zero[] = {'\\', 'u', '0', '0', '0', '0'};
+    for (size_t at = 0; at < bytes; at++) {
+        if (body[at] != '\\') continue;
+        if (bytes - at >= sizeof zero && memcmp(body + at, zero, sizeof zero) == 0) return true;
+        at++; /* what follows is no escape */
+    }
+    return false;
+}
+
 int serve_ask_read_body(struct serve_ask *ask, const char *body, size_t bytes)
 {
     const char *end = body;
     uint32_t seen = 0;
     TRY(ask_check_text(body, bytes));
+    if (ask_has_zero(body, bytes)) return fail(ERR_USAGE, "the body holds a zero byte, as \\u0000");
     cJSON *root = cJSON_ParseWithLengthOpts(body, bytes, &end, false);
     int code = OK;
     if (!root || !cJSON_IsObject(root) || !ask_ends(end, body + bytes))

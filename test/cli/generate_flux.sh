@@ -228,6 +228,9 @@ else
     ask 400 '{"prompt": "a red cat", "size": "18x16"}'
     out_has "16x16 or 20x16"
     ask 400 '{"size": "16x16"}'
+    out_has "no prompt: add prompt TEXT"
+    ask 400 '{"prompt": "a\u0000 cat", "size": "16x16"}'
+    out_has "zero byte"
     kill -TERM $server
     wait $server
 fi

@@ -39,6 +39,8 @@ START_TEST(a_body_is_read)
                                   "negative_prompt, steps, guidance, prompt");
     MUST(read_body(SERVE_SAMPLE, "{\"seed\": \"18446744073709551615\", \"grid\": \"4x2\"}"));
     ck_assert(ask.seed == UINT64_MAX && ask.n == 8 && ask.columns == 4 && !ask.as_json);
+    MUST(read_body(SERVE_GENERATIONS, "{\"prompt\": \"\\\\u0000\"}")); /* six letters */
+    ck_assert_str_eq(ask.prompt, "\\u0000");
     MUST(read_body(SERVE_SAMPLE, "{}"));
     ck_assert(!ask.has_seed && ask.n == 1);
     serve_ask_free(&ask);
@@ -55,6 +57,8 @@ START_TEST(what_is_wrong_is_named)
         {"{\"n\": 1", NULL},
         {"{} x", NULL},
         {"{\"prompt\": \"\xff\"}", NULL},
+        {"{\"prompt\": \"a\\u0000b\"}", NULL}, /* which C would end there */
+        {"{\"prompt\": \"\\\\\\u0000\"}", NULL},
         {"{\"crop\": \"0,0,1,1\"}", NULL},
         {"{\"n\": 11}", "n"},
         {"{\"n\": 1.5}", "n"},

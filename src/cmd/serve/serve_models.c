@@ -61,13 +61,27 @@ int serve_model_seed(struct serve_job *job)
     return OK;
 }
 
-/* Messages of commands name options as --size, and what is wrong with a model is the log's. */
+/* Messages of commands name options as --size: here these are keys. */
+static void models_name_keys(const char *message, char *text, size_t room)
+{
+    size_t used = 0;
+    for (const char *at = message; *at && used + 1 < room; at++) {
+        bool begins = at == message || at[-1] == ' ';
+        if (begins && at[0] == '-' && at[1] == '-' && at[2] >= 'a' && at[2] <= 'z') at += 2;
+        text[used++] = *at;
+    }
+    text[used] = '\0';
+}
+
+/* What is wrong with a model is the log's. */
 void serve_model_fail(const struct serve_model *model, struct serve_job *job, int code)
 {
     const char *message = error_message();
+    char text[512];
     switch (code) {
     case ERR_USAGE:
-        serve_job_fail(job, 400, NULL, "%s", message + (strncmp(message, "--", 2) ? 0 : 2));
+        models_name_keys(message, text, sizeof text);
+        serve_job_fail(job, 400, NULL, "%s", text);
         return;
     case ERR_STOPPED: serve_job_fail(job, 504, "timeout", "the request takes too long"); return;
     case ERR_DEVICE_MEMORY:
