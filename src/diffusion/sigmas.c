@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "math/portable.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 struct sigma_schedule sigma_schedule_of_shift(double shift)
@@ -35,6 +36,18 @@ static float sigma_shifted(const struct sigma_schedule *schedule, double mu, flo
     return m / (m + (1.0f / s - 1.0f));
 }
 
+/* Levels that depend on the size run together near 1 far above those that they are made for. */
+static int sigmas_fail(const struct sigma_schedule *schedule, int steps, int64_t tokens)
+{
+    if (schedule->kind == SIGMA_SHIFT_STATIC || tokens <= schedule->max_tokens)
+        return fail(ERR_DATA, "the schedule's %d levels of noise do not fall from 1 to 0", steps);
+    return fail(ERR_USAGE,
+                "images of %" PRId64
+                " tokens are too large: the schedule is made for up to %" PRId64
+                ", and its %d levels of noise do not fall from 1 to 0",
+                tokens, schedule->max_tokens, steps);
+}
+
 int sigmas_make(float *sigmas, const struct sigma_schedule *schedule, int steps, int64_t tokens)
 {
     if (steps < 1 || steps > SIGMAS_MOST_STEPS)
@@ -48,8 +61,7 @@ int sigmas_make(float *sigmas, const struct sigma_schedule *schedule, int steps,
     sigmas[steps] = 0.0f;
     for (int i = 0; i < steps; i++)
         if (!(sigmas[i] > sigmas[i + 1] && sigmas[i] <= 1.0f))
-            return fail(ERR_DATA, "the schedule's %d levels of noise do not fall from 1 to 0",
-                        steps);
+            return sigmas_fail(schedule, steps, tokens);
     return OK;
 }
 

@@ -30,7 +30,7 @@ struct sigma_schedule sigma_schedule_of_shift(double shift);
 
 /* sigmas [steps + 1], falling from 1 at index 0, the last one 0. tokens: patches of the image,
  * which a dynamic schedule depends on. ERR_USAGE for steps outside 1..SIGMAS_MOST_STEPS, ERR_DATA
- * for a schedule whose levels do not fall. */
+ * for a schedule whose levels do not fall; ERR_USAGE where the size is to blame. */
 int sigmas_make(float *sigmas, const struct sigma_schedule *schedule, int steps, int64_t tokens);
 
 /* The first of `steps` steps that is run from an image at `strength`, 0 < strength <= 1: the lower,

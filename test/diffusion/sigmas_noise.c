@@ -148,6 +148,12 @@ START_TEST(steps_and_schedules_out_of_range)
     schedule.kind = SIGMA_SHIFT_LINEAR;
     schedule.base_shift = schedule.max_shift = -1.0;
     ck_assert_int_eq(sigmas_make(v, &schedule, 4, 64), ERR_DATA);
+    schedule = sigma_schedule_of_shift(1.0);
+    schedule.kind = SIGMA_SHIFT_EXPONENTIAL;
+    MUST(sigmas_make(v, &schedule, 28, 65536)); /* 4096 x 4096 pixels of FLUX.1-dev */
+    ck_assert_int_eq(sigmas_make(v, &schedule, 28, 262144), ERR_USAGE);
+    ck_assert_ptr_nonnull(strstr(error_message(), "images of 262144 tokens are too large"));
+    ck_assert_int_eq(sigmas_make(v, &schedule, 4, INT64_C(1) << 24), ERR_USAGE); /* infinite */
 }
 END_TEST
 
