@@ -1,6 +1,12 @@
-/* The two kinds of blocks of MMDiT. Double, for text and image each with weights of its own, but
- * one attention: x += g_a Out(Attention(Norm(x)));  x += g_f FeedForward(Norm(x)) Single, on both:
+/* The two kinds of blocks of MMDiT.
+ *
+ * Double: text and image have weights of their own, but one attention.
+ *   x += g_a Out(Attention(Norm(x)))
+ *   x += g_f FeedForward(Norm(x))
+ *
+ * Single: one sequence of both.
  *   x += g Out([Attention(y), gelu(In y)]), y = Norm(x)
+ *
  * Shifts and scales of the norms, and gates, come from time, guidance and pooled text. */
 #include "base/error.h"
 #include "device/device.h"

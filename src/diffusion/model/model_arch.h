@@ -13,11 +13,11 @@
     "flux-20th, flux-1-schnell, flux-1-dev"
 
 struct model_arch {
-    struct model_folder folder; /* as if it had been read */
-    struct store_tensor *tensors,
-        table; /* tensors: the denoiser's, the VAE's, the text encoder's */
+    struct model_folder folder;   /* as if it had been read */
+    struct store_tensor *tensors; /* the denoiser's, the VAE's, the text encoders' */
     int tensor_count;
-    struct net vae; /* encoder and decoder: its tensors' names and shapes */
+    struct store_tensor table; /* where no encoder reads prompts */
+    struct net vae;            /* encoder and decoder: its tensors' names and shapes */
     struct spill weights;
     float *rows; /* of the table */
 };

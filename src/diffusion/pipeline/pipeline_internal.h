@@ -64,8 +64,8 @@ struct pipeline {
     int *lengths;
 
     /* with a VAE */
-    float **states,
-        **begun;    /* [at_once]; begun: what is begun with, where there is an init image */
+    float **states; /* [at_once] */
+    float **begun;  /* [at_once]: what is begun with, where there is an init image */
     float *mask;    /* at the states' pixels */
     float *moments; /* of the init image, [height][width][2 channels] */
     bool has_moments;

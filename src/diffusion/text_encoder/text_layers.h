@@ -69,8 +69,8 @@ struct text_pass {
     struct text_size size;
     struct device *device;
     int rows; /* tokens of all prompts */
-    float
-        *x; /* [rows][width]: rows of the embedding become what the encoder gives; of the device */
+    /* of the device: */
+    float *x; /* [rows][width]: rows of the embedding become what the encoder gives */
     float *normed, *q, *k, *v, *o, *gate, *up;
     float *cosines, *sines; /* angles of positions, or NULL */
     float *bias;            /* of attention, or NULL */
