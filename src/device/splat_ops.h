@@ -328,6 +328,12 @@ struct splat_ops {
                   const struct splat_view *view, const struct splat_blend *blend,
                   const struct splat_window *window, float *out);
 
+    /* The same, but clamped to 0..1 and rounded to bytes (math/shown_sample.h): floats of a whole
+     * image take longer to write and to read than to compute. NULL: the host makes them. */
+    int (*render_bytes)(struct device *device, const struct splat_workspace *workspace,
+                        const struct splat_view *view, const struct splat_blend *blend,
+                        const struct splat_window *window, uint8_t *out);
+
     /* Renders the window and makes of it what is shown, so that only that comes to the host.
      * Nothing is allocated where the workspace has staging. A pixel covers at most SPLAT_MAX_SHRINK
      * of the window's a side. NULL: the host does it (splat/render.c). */

@@ -54,23 +54,11 @@ struct storing {
     struct image *out;
 };
 
-/* What most images are: bytes of colours as they are. */
-static void store_bytes(const float *values, int64_t count, uint8_t *out)
-{
-    for (int64_t i = 0; i < count; i++)
-        out[i] = (uint8_t)shown_level(values[i], 255.0f);
-}
-
 static void store_pixels(void *context, int64_t from, int64_t to)
 {
     const struct storing *s = context;
     const struct splat_model *model = s->model;
     struct image *out = s->out;
-    if (out->type == SAMPLE_U8 && !model->alpha && show_power(model) < 0) {
-        int64_t at = from * model->channels;
-        store_bytes(s->rows + at, to * model->channels - at, (uint8_t *)out->data + at);
-        return;
-    }
     for (int64_t i = from; i < to; i++) {
         float *p = s->rows + i * model->channels;
         show_pixel(model, p);
@@ -153,9 +141,11 @@ static int stream_window(struct device *device, const struct splat_model *model,
     struct splat_view view = splat_model_view(model, groups);
     struct image shape = {w->width, w->height, model->channels, type, NULL}, rows = {0};
     int code = OK, most = chunk_rows(w, model->channels);
-    float *rendered =
-        malloc((size_t)most * (size_t)w->width * (size_t)model->channels * sizeof *rendered);
-    if (!rendered) return fail(ERR_SYSTEM, "out of memory for a rendered image");
+    /* what most images are: bytes of colours as they are */
+    bool bytes = ops->render_bytes && type == SAMPLE_U8 && !model->alpha && show_power(model) < 0;
+    size_t samples = bytes ? 0 : (size_t)most * (size_t)w->width * (size_t)model->channels;
+    float *rendered = bytes ? NULL : malloc(samples * sizeof *rendered);
+    if (!rendered && !bytes) return fail(ERR_SYSTEM, "out of memory for a rendered image");
     if (to->begin) TRY_CLEANUP(to->begin(to->argument, &shape));
     for (int y = 0; y < w->height; y += most) {
         int count = w->height - y < most ? w->height - y : most;
@@ -164,8 +154,13 @@ static int stream_window(struct device *device, const struct splat_model *model,
         struct splat_window chunk = *w;
         chunk.y += y;
         chunk.height = count;
-        TRY_CLEANUP(ops->render(device, workspace, &view, &model->blend, &chunk, rendered));
-        store_rows(model, rendered, &rows);
+        if (bytes) {
+            TRY_CLEANUP(
+                ops->render_bytes(device, workspace, &view, &model->blend, &chunk, rows.data));
+        } else {
+            TRY_CLEANUP(ops->render(device, workspace, &view, &model->blend, &chunk, rendered));
+            store_rows(model, rendered, &rows);
+        }
         TRY_CLEANUP(to->put(to->argument, &rows, y));
     }
 cleanup:

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "math/shown_sample.h"
 #include "registry/devices.h"
 #include "store/safetensors.h"
 
@@ -160,6 +161,25 @@ static void compare(const struct fixture *f, const char *prefix, const char *nam
                   store_get(f->file, "case"), key, most, scale, isa);
 }
 
+/* render_bytes: those that the floats of the same window become, and none behind them. */
+static void expect_bytes(const struct fixture *f, const struct splat_window *window)
+{
+    size_t samples = (size_t)window->width * (size_t)window->height * (size_t)f->target.channels;
+    const struct splat_ops *ops = f->device->splat;
+    float *floats = malloc(samples * sizeof *floats);
+    uint8_t *bytes = malloc(samples + 1); /* one more, to see that it stays */
+    bytes[samples] = 77;
+    ck_assert_int_eq(ops->render(f->device, &f->workspace, &f->view, &f->blend, window, floats),
+                     OK);
+    ck_assert_int_eq(
+        ops->render_bytes(f->device, &f->workspace, &f->view, &f->blend, window, bytes), OK);
+    for (size_t i = 0; i < samples; i++)
+        ck_assert_uint_eq(bytes[i], shown_level(floats[i], 255.0f));
+    ck_assert_uint_eq(bytes[samples], 77);
+    free(floats);
+    free(bytes);
+}
+
 START_TEST(step_agrees_with_pytorch)
 {
     const char *name = cases[_i % CASES], *isa = isas[_i / CASES];
@@ -180,6 +200,9 @@ START_TEST(step_agrees_with_pytorch)
     ck_assert_int_eq(
         f.device->splat->render(f.device, &f.workspace, &f.view, &f.blend, &whole, picture), OK);
     compare(&f, "out", "render", picture, 1e-5, isa);
+    expect_bytes(&f, &whole);
+    struct splat_window part = {whole.width, whole.height, 3, 2, whole.width - 4, 5};
+    expect_bytes(&f, &part);
     free(picture);
     close_fixture(&f);
 }

@@ -1,7 +1,9 @@
-/* SSIM and pixel losses, a row at a time, and this instruction set's table of splat kernels. */
-#include "cpu/isa/simd.h"
+/* SSIM, pixel losses and rows of bytes, a row at a time, and this instruction set's table of splat
+ * kernels. */
+#include "cpu/isa/simd_bytes.h"
 #include "cpu/isa/splat_isa.h"
 #include "math/real.h"
+#include "math/shown_sample.h"
 #include "math/ssim_window.h"
 
 #define REAL vf
@@ -203,6 +205,24 @@ static void splat_loss_load_row(const void *samples, int bits, int width, float 
         memcpy(row, samples, sizeof(float) * (size_t)width);
 }
 
+/* shown_level, of 255, before it is made whole. */
+static inline vf splat_loss_level(const float *p)
+{
+    vf clamped = vf_min(vf_max(vf_load(p), vf_set(0)), vf_set(1));
+    return clamped * vf_set(255) + vf_set(0.5f);
+}
+
+static void splat_loss_show_row(const float *const *color, int channels, int width, uint8_t *out)
+{
+    int x = 0;
+    for (; channels == 3 && x + LANES <= width; x += LANES)
+        vf_store_triples(out + 3 * x, splat_loss_level(color[0] + x),
+                         splat_loss_level(color[1] + x), splat_loss_level(color[2] + x));
+    for (; x < width; x++)
+        for (int c = 0; c < channels; c++)
+            out[x * channels + c] = (uint8_t)shown_level(color[c][x], 255.0f);
+}
+
 static void loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
                      int width, const float *factor, float *g, float *blended, double *sums)
 {
@@ -242,6 +262,7 @@ const struct splat_kernels ISA_NAME(splat_kernels) = {
     .ssim_rows = ssim_rows,
     .ssim_slopes_across = ssim_slopes_across,
     .ssim_adjoint_rows = ssim_adjoint_rows,
+    .show_row = splat_loss_show_row,
     .load_row = splat_loss_load_row,
     .loss_row = loss_row,
 };

@@ -79,37 +79,63 @@ static int splat_cpu_train(struct device *device, const struct splat_workspace *
                           &training->rows, (int32_t)training->t, training->b2, skipped);
 }
 
-/* A window of a rendered image, interleaved. */
+/* A window of a rendered image, interleaved: as floats or as bytes. */
 struct window {
+    const struct splat_kernels *kernels;
     int x, y, width, channels;
     float *out;
+    uint8_t *bytes;
 };
 
 static void store_row(void *argument, int y, const float *const *color)
 {
     const struct window *w = argument;
     float *row = w->out + (int64_t)(y - w->y) * w->width * w->channels;
-    for (int x = 0; x < w->width; x++)
-        for (int c = 0; c < w->channels; c++)
+    for (int c = 0; c < w->channels; c++)
+        for (int x = 0; x < w->width; x++)
             row[(int64_t)x * w->channels + c] = color[c][w->x + x];
 }
 
-static int splat_cpu_render(struct device *device, const struct splat_workspace *workspace,
-                            const struct splat_view *view, const struct splat_blend *blend,
-                            const struct splat_window *w, float *out)
+static void store_bytes(void *argument, int y, const float *const *color)
+{
+    const struct window *w = argument;
+    const float *from[SPLAT_MAX_CHANNELS];
+    for (int c = 0; c < w->channels; c++)
+        from[c] = color[c] + w->x;
+    w->kernels->show_row(from, w->channels, w->width,
+                         w->bytes + (int64_t)(y - w->y) * w->width * w->channels);
+}
+
+/* Into `out` or, where that is NULL, `bytes`. */
+static int render_into(struct device *device, const struct splat_workspace *workspace,
+                       const struct splat_view *view, const struct splat_blend *blend,
+                       const struct splat_window *w, float *out, uint8_t *bytes)
 {
     struct splat_scene scene;
     TRY(splat_scene_prepare(&scene, workspace, view, blend, w->full_width, w->full_height));
-    struct window window = {w->x, w->y, w->width, view->channels, out};
+    struct window window = {scene.kernels, w->x, w->y, w->width, view->channels, out, bytes};
     struct splat_pass pass = {.scene = &scene,
                               .blend = *blend,
-                              .row = store_row,
+                              .row = out ? store_row : store_bytes,
                               .argument = &window,
                               .first_row = w->y,
                               .last_row = w->y + w->height - 1,
                               .stop_requested = device->stop_requested};
-    TRY(splat_pass_run(&pass));
-    return OK;
+    return splat_pass_run(&pass);
+}
+
+static int splat_cpu_render(struct device *device, const struct splat_workspace *workspace,
+                            const struct splat_view *view, const struct splat_blend *blend,
+                            const struct splat_window *window, float *out)
+{
+    return render_into(device, workspace, view, blend, window, out, NULL);
+}
+
+static int splat_cpu_render_bytes(struct device *device, const struct splat_workspace *workspace,
+                                  const struct splat_view *view, const struct splat_blend *blend,
+                                  const struct splat_window *window, uint8_t *out)
+{
+    return render_into(device, workspace, view, blend, window, NULL, out);
 }
 
 struct pair_count {
@@ -143,6 +169,7 @@ const struct splat_ops splat_cpu_ops = {
     .step = splat_cpu_step,
     .evaluate = splat_cpu_evaluate,
     .render = splat_cpu_render,
+    .render_bytes = splat_cpu_render_bytes,
     .adam = splat_cpu_adam,
     .train = splat_cpu_train,
     .sample = splat_cpu_sample,

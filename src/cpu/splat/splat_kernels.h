@@ -100,6 +100,9 @@ struct splat_kernels {
                               const float *const *t, int width, int rows, int first, float weight,
                               float *const *out);
 
+    /* A row of interleaved bytes (math/shown_sample.h) from rows of each channel. */
+    void (*show_row)(const float *const *color, int channels, int width, uint8_t *out);
+
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
     void (*load_row)(const void *samples, int bits, int width, float *row);
 
