@@ -307,6 +307,17 @@ broken text_encoder_2/config.json gated-gelu relu "feed_forward_proj is relu"
 broken text_encoder_2/config.json '"num_heads": 2' '"num_heads": 3' "SelfAttention"
 broken scheduler/scheduler_config.json '"shift"' '"use_karras_sigmas": true, "shift"' karras
 
+# ---- info: what of a damaged folder can be read, or no JSON at all ----
+weights=dev/vae/diffusion_pytorch_model.safetensors
+cp $weights kept
+head -c 1000 kept >$weights
+run 65 imgtrain info dev
+out_has FluxTransformer2DModel
+err_has "$weights"
+run 65 imgtrain info dev --json
+if [ -s "$out" ]; then flunk "a part of JSON was printed"; else pass; fi
+cp kept $weights
+
 # ---- what trains and compares here is another network ----
 run 65 imgtrain eval dev shapes --device cpu
 err_has "no S3-DiT"

@@ -72,27 +72,35 @@ static void types_text(const struct component_facts *facts, char *text, size_t r
     }
 }
 
-static void print_component(const char *name, const char *class,
-                            const struct component_facts *facts, bool json, bool first)
+struct component {
+    const char *name, *class;
+    struct component_facts facts;
+};
+
+static void print_component(const struct component *c)
 {
+    const struct component_facts *facts = &c->facts;
     char types[128];
     types_text(facts, types, sizeof types);
-    if (json) {
-        fputs(first ? "" : ", ", stdout);
-        json_write_string(stdout, name);
-        fputs(": {\"class\": ", stdout);
-        json_write_string(stdout, class);
-        printf(", \"files\": %d, \"tensors\": %d, \"parameters\": %" PRId64 ", \"bytes\": %" PRId64
-               ", \"types\": ",
-               facts->files, facts->tensors, facts->parameters, facts->bytes);
-        json_write_string(stdout, types);
-        putchar('}');
-        return;
-    }
-    printf("  %-16s %s\n", name, class);
+    printf("  %-16s %s\n", c->name, c->class);
     if (facts->files)
         printf("  %-16s %" PRId64 " parameters, %s, %s in %d file%s\n", "", facts->parameters,
                types, format_bytes(facts->bytes).text, facts->files, facts->files == 1 ? "" : "s");
+}
+
+static void print_component_json(const struct component *c)
+{
+    const struct component_facts *facts = &c->facts;
+    char types[128];
+    types_text(facts, types, sizeof types);
+    json_write_string(stdout, c->name);
+    fputs(": {\"class\": ", stdout);
+    json_write_string(stdout, c->class);
+    printf(", \"files\": %d, \"tensors\": %d, \"parameters\": %" PRId64 ", \"bytes\": %" PRId64
+           ", \"types\": ",
+           facts->files, facts->tensors, facts->parameters, facts->bytes);
+    json_write_string(stdout, types);
+    putchar('}');
 }
 
 /* The second of [library, class]; NULL for what is no component. */
@@ -102,18 +110,22 @@ static const char *class_of(const cJSON *entry)
     return cJSON_GetStringValue(cJSON_GetArrayItem(entry, 1));
 }
 
-static int print_components(const cJSON *index, const char *path, bool json)
+/* Those up to the first that cannot be read; *list is owned. */
+static int list_components(const cJSON *index, const char *path, struct component **list,
+                           int *count)
 {
     const cJSON *entry;
-    bool first = true;
+    *count = 0;
+    *list = calloc((size_t)cJSON_GetArraySize(index) + 1, sizeof **list);
+    if (!*list) return fail(ERR_SYSTEM, "out of memory");
     cJSON_ArrayForEach(entry, index)
     {
-        struct component_facts facts;
-        const char *class = class_of(entry), *name = entry->string;
-        if (!class || strchr(name, '/') || *name == '.') continue;
-        TRY(find_facts(&facts, path, name));
-        print_component(name, class, &facts, json, first);
-        first = false;
+        struct component *c = &(*list)[*count];
+        c->class = class_of(entry);
+        c->name = entry->string;
+        if (!c->class || strchr(c->name, '/') || *c->name == '.') continue;
+        TRY(find_facts(&c->facts, path, c->name));
+        ++*count;
     }
     return OK;
 }
@@ -144,38 +156,65 @@ static void describe_use(const char *path, char *text, size_t room)
     model_folder_close(&model);
 }
 
+/* What is said of a folder; its licence NULL: no file says. */
+struct model_words {
+    const char *path, *class, *licence, *use;
+    const struct component *list;
+    int count;
+};
+
+static void print_model(const struct model_words *m)
+{
+    printf("%s: model, %s\n", m->path, m->class);
+    for (int i = 0; i < m->count; i++)
+        print_component(&m->list[i]);
+}
+
+static void print_model_end(const struct model_words *m)
+{
+    printf("  %-16s %s\n", "licence", m->licence ? m->licence : "no file says");
+    printf("  %-16s %s\n", "generates", m->use);
+}
+
+static void print_model_json(const struct model_words *m)
+{
+    fputs("{\"model\": ", stdout);
+    json_write_string(stdout, m->path);
+    fputs(", \"class\": ", stdout);
+    json_write_string(stdout, m->class);
+    fputs(", \"licence\": ", stdout);
+    if (m->licence)
+        json_write_string(stdout, m->licence);
+    else
+        fputs("null", stdout);
+    fputs(", \"generates\": ", stdout);
+    json_write_string(stdout, m->use);
+    fputs(", \"components\": {", stdout);
+    for (int i = 0; i < m->count; i++) {
+        fputs(i ? ", " : "", stdout);
+        print_component_json(&m->list[i]);
+    }
+    puts("}}");
+}
+
 int info_print_model(const char *path, bool json)
 {
     cJSON *index = NULL;
+    struct component *list = NULL;
     char *file = path_join(path, index_name), use[512];
-    const char *class = "none", *licence = find_licence(path);
+    struct model_words words = {
+        .path = path, .class = "none", .licence = find_licence(path), .use = use};
     int code = file ? json_file_read(&index, file, INDEX_MAX) : ERR_SYSTEM;
     TRY_CLEANUP(code);
-    TRY_CLEANUP(json_file_string(index, file, "_class_name", &class));
+    TRY_CLEANUP(json_file_string(index, file, "_class_name", &words.class));
     describe_use(path, use, sizeof use);
-    if (json) {
-        fputs("{\"model\": ", stdout);
-        json_write_string(stdout, path);
-        fputs(", \"class\": ", stdout);
-        json_write_string(stdout, class);
-        fputs(", \"licence\": ", stdout);
-        if (licence)
-            json_write_string(stdout, licence);
-        else
-            fputs("null", stdout);
-        fputs(", \"generates\": ", stdout);
-        json_write_string(stdout, use);
-        fputs(", \"components\": {", stdout);
-        TRY_CLEANUP(print_components(index, path, true));
-        puts("}}");
-    } else {
-        printf("%s: model, %s\n", path, class);
-        TRY_CLEANUP(print_components(index, path, false));
-        printf("  %-16s %s\n", "licence", licence ? licence : "no file says");
-        printf("  %-16s %s\n", "generates", use);
-    }
+    code = list_components(index, path, &list, &words.count);
+    words.list = list;
+    if (!json) print_model(&words); /* also what of it can be read */
+    if (code == OK) json ? print_model_json(&words) : print_model_end(&words);
 cleanup:
     cJSON_Delete(index);
+    free(list);
     free(file);
     return code;
 }
