@@ -14,6 +14,10 @@ struct token_bf16 {
 struct token_f16 {
     uint16_t bits;
 };
+/* Stored as a float, rounded to bf16 as it is read. */
+struct token_rounded {
+    float value;
+};
 
 static __device__ inline float token_element(const float *x, size_t i)
 {
@@ -23,6 +27,11 @@ static __device__ inline float token_element(const float *x, size_t i)
 static __device__ inline float token_element(const struct token_bf16 *x, size_t i)
 {
     return bf16_value(x[i].bits);
+}
+
+static __device__ inline float token_element(const struct token_rounded *x, size_t i)
+{
+    return bf16_value(bf16_round(x[i].value));
 }
 
 static __device__ inline float token_element(const struct token_f16 *x, size_t i)

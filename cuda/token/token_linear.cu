@@ -54,7 +54,7 @@ static __device__ inline void linear_bring(float (*to)[16 * TILE + LINEAR_PAD], 
 }
 
 /* d += the sum of terms from .. to - 1 of k. */
-template <int TILE, typename T>
+template <int TILE, typename T, typename A>
 static __device__ inline void linear_sum(float (&d)[TILE][TILE], struct linear_shared<TILE> *s,
                                          const struct linear_product &p, int row, int column,
                                          int from, int to)
@@ -62,7 +62,7 @@ static __device__ inline void linear_sum(float (&d)[TILE][TILE], struct linear_s
     int top = threadIdx.x / 16 * TILE, left = threadIdx.x % 16 * TILE;
     float sum[TILE][TILE] = {};
     for (int k = from; k < to; k += LINEAR_DEPTH) {
-        linear_bring<TILE>(s->a, p.a, p.a_m, p.a_k, row, p.m, k, to);
+        linear_bring<TILE>(s->a, (const A *)p.a, p.a_m, p.a_k, row, p.m, k, to);
         linear_bring<TILE>(s->b, (const T *)p.b, p.b_n, p.b_k, column, p.n, k, to);
         __syncthreads();
 #pragma unroll 4
@@ -91,8 +91,8 @@ static __device__ inline float linear_finish(const struct token_epilogue &e, flo
     return e.add ? before + sum : sum;
 }
 
-/* A tile of c; with pieces > 0 of one piece of k: c[piece][m][n]. */
-template <int TILE, typename T>
+/* A tile of c; with pieces > 0 of one piece of k: c[piece][m][n]. A: how a's floats are read. */
+template <int TILE, typename T, typename A>
 static __global__ void __launch_bounds__(LINEAR_THREADS, 1)
     linear_kernel(struct linear_product p, int piece, int pieces)
 {
@@ -111,8 +111,8 @@ static __global__ void __launch_bounds__(LINEAR_THREADS, 1)
     do {
         float d[TILE][TILE] = {};
         for (int from = k; from < min(k + chunk, end); from += LINEAR_TERMS)
-            linear_sum<TILE, T>(d, s, p, row, column, from,
-                                min(from + LINEAR_TERMS, min(k + chunk, end)));
+            linear_sum<TILE, T, A>(d, s, p, row, column, from,
+                                   min(from + LINEAR_TERMS, min(k + chunk, end)));
         UNROLL
         for (int i = 0; i < TILE; i++)
             UNROLL
@@ -132,23 +132,23 @@ template <int TILE> static int64_t linear_tiles(const struct linear_product *p)
     return (p->m + side - 1) / side * ((p->n + side - 1) / side);
 }
 
-template <int TILE, typename T>
+template <int TILE, typename T, typename A = float>
 static void linear_launch(cudaStream_t stream, const struct linear_product *p, int piece,
                           int pieces, int all_pieces)
 {
     dim3 grid((unsigned)linear_tiles<TILE>(p), (unsigned)all_pieces);
-    LAUNCH((linear_kernel<TILE, T>), grid, LINEAR_THREADS, sizeof(struct linear_shared<TILE>),
+    LAUNCH((linear_kernel<TILE, T, A>), grid, LINEAR_THREADS, sizeof(struct linear_shared<TILE>),
            stream, *p, piece, pieces);
 }
 
 /* Tiles by what is there to do: the bits are the same. */
-template <typename T>
+template <typename T, typename A = float>
 static void linear_compute(cudaStream_t stream, const struct linear_product *p)
 {
     if (linear_tiles<8>(p) >= LINEAR_MANY_TILES)
-        linear_launch<8, T>(stream, p, 0, 0, 1);
+        linear_launch<8, T, A>(stream, p, 0, 0, 1);
     else
-        linear_launch<4, T>(stream, p, 0, 0, 1);
+        linear_launch<4, T, A>(stream, p, 0, 0, 1);
 }
 
 static void linear_by_type(struct device *device, enum token_type type,
@@ -178,7 +178,10 @@ static int cuda_linear_forward(struct device *device, const struct token_linear 
     if (l->weight_type == TOKEN_I8) p.b_scales = l->weight_scales;
     p.c = y, p.c_m = token_stride(l->y_stride, l->out);
     if (epilogue) p.epilogue = *epilogue;
-    linear_by_type(device, l->weight_type, &p);
+    if (l->bf16)
+        linear_compute<struct token_bf16, struct token_rounded>(cuda_stream(device), &p);
+    else
+        linear_by_type(device, l->weight_type, &p);
     return cuda_take_error();
 }
 

@@ -6,7 +6,8 @@ SRC := $(filter-out $(if $(filter 1,$(HAVE_WEBP)),src/image/webp_none.c,src/imag
 SRC := $(filter-out $(if $(filter 1,$(HAVE_TIFF)),src/image/tiff_none.c,src/image/tiff.c src/image/tiff_open.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_HTTP)),src/serve/http_none.c,src/serve/http_library.c src/serve/http_request.c src/serve/http_server.c),$(SRC))
 # src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
-ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))
+AMX_SRC := src/cpu/isa/gemm_amx.c
+ISA_SRC := $(filter-out $(AMX_SRC),$(sort $(wildcard src/cpu/isa/*.c)))
 ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
 ISA_FLAGS_base   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
@@ -14,10 +15,13 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # One more build of the convolutions: tensors in bf16.
 ISA_FLAGS_bf16   := $(ISA_FLAGS_avx512) -mavx512bf16 -DISA_avx512=1 -DCONV_BF16=1
 BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)))
+# Tiles have no other build.
+ISA_FLAGS_amx    := $(ISA_FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16 -DISA_avx512=1
+AMX_OBJ := $(if $(filter x86_64,$(ARCH)),$(AMX_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_amx.o))
 # Sources that depend on which libraries there are; only they are told.
 B_SRC   := src/registry/devices.c src/cmd/cmd_doctor.c src/video/% cuda/% test/cuda/% test/video/%
 object_of = $(patsubst %.c,$(B)/%.o,$(filter $(B_SRC),$(1))) $(patsubst %.c,$(COMMON)/%.o,$(filter-out $(B_SRC),$(1)))
-OBJ     := $(call object_of,$(SRC)) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_bf16.o) $(COMMON)/gen/default_yaml.o $(if $(filter 1,$(HAVE_HTTP)),$(COMMON)/gen/serve_page.o)
+OBJ     := $(call object_of,$(SRC)) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_bf16.o) $(AMX_OBJ) $(COMMON)/gen/default_yaml.o $(if $(filter 1,$(HAVE_HTTP)),$(COMMON)/gen/serve_page.o)
 
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator. cuda/*.c: as all C.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu cuda/*/*.cu))
@@ -81,4 +85,4 @@ $(COMMON)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 	@echo "cc $$< ($(1))"
 	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(HOT_LEVEL) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef
-$(foreach i,$(ISAS) bf16,$(eval $(call isa_rule,$(i))))
+$(foreach i,$(ISAS) bf16 amx,$(eval $(call isa_rule,$(i))))

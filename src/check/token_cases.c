@@ -1,12 +1,15 @@
 /* Rows of tokens: products with a matrix, norms, gates, rotary positions, SwiGLU. */
 #include "check/op_kinds.h"
+#include "math/bf16.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char *const weight_names[] = {"fp32", "bf16", "fp16", "int8"};
-static const enum op_type weight_types[] = {OP_F32, OP_BF16, OP_F16, OP_I8};
+/* By token_type, and products of bf16. */
+enum { BF16_PRODUCTS = TOKEN_I8 + 1 };
+static const char *const weight_names[] = {"fp32", "bf16", "fp16", "int8", "bf16 as x"};
+static const enum op_type weight_types[] = {OP_F32, OP_BF16, OP_F16, OP_I8, OP_BF16};
 enum { WEIGHT_TYPES = 3, ROW_GAP = 3 }; /* with gradients */
 
 /* ---- linear ---- */
@@ -35,9 +38,10 @@ static void describe_linear(struct op_case *c, int shape, int type)
 static void describe_linear_typed(struct op_case *c)
 {
     int typed = c->index / LINEAR_VARIANTS;
-    if (c->index >= LINEAR_CASES) /* of forward alone */
-        describe_linear(c, typed - LINEAR_CASES / LINEAR_VARIANTS, TOKEN_I8);
-    else
+    if (c->index >= LINEAR_CASES) { /* of forward alone */
+        typed -= LINEAR_CASES / LINEAR_VARIANTS;
+        describe_linear(c, typed % LINEARS, typed < LINEARS ? TOKEN_I8 : BF16_PRODUCTS);
+    } else
         describe_linear(c, typed / WEIGHT_TYPES, typed % WEIGHT_TYPES);
 }
 
@@ -92,7 +96,9 @@ static struct token_linear linear_of(const struct op_case *c)
     return (struct token_linear){.rows = c->n,
                                  .in = c->c,
                                  .out = c->k,
-                                 .weight_type = (enum token_type)c->h,
+                                 .weight_type =
+                                     c->h == BF16_PRODUCTS ? TOKEN_BF16 : (enum token_type)c->h,
+                                 .bf16 = c->h == BF16_PRODUCTS,
                                  .chunk = c->variant & 2 ? 7 : c->n,
                                  .x_stride = c->w ? (size_t)(c->c + c->w) : 0,
                                  .y_stride = c->w ? (size_t)(c->k + c->w) : 0};
@@ -135,6 +141,11 @@ static double truth_gelu(double x)
     return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
 
+static double truth_factor(const struct op_case *c, double x)
+{
+    return c->h == BF16_PRODUCTS ? (double)bf16_value(bf16_round((float)x)) : x;
+}
+
 static void truth_linear_forward(struct op_data *d)
 {
     const struct op_case *c = d->c;
@@ -145,7 +156,8 @@ static void truth_linear_forward(struct op_data *d)
         for (int j = 0; j < c->k; j++) {
             double sum = 0;
             for (int i = 0; i < c->c; i++)
-                sum += x[linear_at(c, c->c, row, i)] * weight[(size_t)(j * c->c + i)];
+                sum +=
+                    truth_factor(c, x[linear_at(c, c->c, row, i)]) * weight[(size_t)(j * c->c + i)];
             sum = sum * (scales ? scales[j] : 1) + (bias ? bias[j] : 0);
             double *to = &y[linear_at(c, c->k, row, j)];
             if (c->variant == 2) sum = linear_is_quick(c) ? truth_gelu_quick(sum) : truth_silu(sum);
@@ -242,7 +254,7 @@ static int linear_forward_f32(int index)
 }
 
 const struct op_kind op_linear_forward = {OP_KIND(token, linear_forward),
-                                          .cases = LINEAR_CASES + LINEARS * LINEAR_VARIANTS,
+                                          .cases = LINEAR_CASES + 2 * LINEARS * LINEAR_VARIANTS,
                                           .workspace = workspace_linear};
 const struct op_kind op_linear_dgrad = {OP_KIND(token, linear_dgrad),
                                         .cases = LINEAR_CASES,

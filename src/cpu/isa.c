@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"base", "avx2", "avx512", "avx512bf16"};
+static const char *const names[] = {"base", "avx2", "avx512", "avx512bf16", "amx"};
 
 const char *cpu_isa_name(enum cpu_isa isa)
 {
@@ -14,6 +14,29 @@ const char *cpu_isa_name(enum cpu_isa isa)
 
 #if defined __x86_64__
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LEAF_AMX_BF16 = 1 << 22, LEAF_AMX_TILE = 1 << 24 }; /* of leaf 7, edx */
+enum { XSTATE_TILE_DATA = 18, XSTATE_TILES = 3 << 17 };    /* of xcr0 */
+enum { GET_XCR0 = 0, REQUEST_PERMISSION = 0x1023 /* ARCH_REQ_XCOMP_PERM of Linux 5.16 */ };
+
+/* Tiles are 8 KiB of each thread's state, which the system keeps for those that ask: once a
+ * process, before its threads begin or not. */
+static bool has_amx(void)
+{
+    unsigned a, b, c = 0, d = 0, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if (!(d & LEAF_AMX_TILE) || !(d & LEAF_AMX_BF16)) return false;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(GET_XCR0));
+    if ((low & XSTATE_TILES) != XSTATE_TILES) return false;
+#ifdef SYS_arch_prctl
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, XSTATE_TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 
 static bool has_f16c(void)
 {
@@ -29,7 +52,8 @@ static enum cpu_isa isa_detect(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return CPU_ISA_AVX2;
-    return __builtin_cpu_supports("avx512bf16") ? CPU_ISA_AVX512_BF16 : CPU_ISA_AVX512;
+    if (!__builtin_cpu_supports("avx512bf16")) return CPU_ISA_AVX512;
+    return has_amx() ? CPU_ISA_AMX : CPU_ISA_AVX512_BF16;
 }
 #else
 static enum cpu_isa isa_detect(void)

@@ -16,6 +16,8 @@ int token_check_linear(const struct token_linear *l)
     if (l->rows > 0 && l->in > 0 && l->out > 0 &&
         token_stride(l->x_stride, l->in) >= (size_t)l->in &&
         token_stride(l->y_stride, l->out) >= (size_t)l->out) {
+        if (l->bf16 && l->weight_type != TOKEN_BF16)
+            return fail(ERR_USAGE, "linear: products of bf16 with other weights");
         if (l->weight_type != TOKEN_I8 || l->weight_scales) return OK;
         return fail(ERR_USAGE, "linear: weights of 8 bits without scales");
     }
@@ -26,7 +28,9 @@ int token_check_linear(const struct token_linear *l)
 int token_check_linear_dgrad(const struct token_linear *l)
 {
     TRY(token_check_linear(l));
-    if (l->weight_type != TOKEN_I8) return OK;
+    if (l->weight_type != TOKEN_I8 && !l->bf16) return OK;
+    if (l->bf16)
+        return fail(ERR_USAGE, "linear_dgrad: products of bf16 are for forward passes alone");
     return fail(ERR_USAGE, "linear_dgrad: weights of 8 bits are for forward passes alone");
 }
 

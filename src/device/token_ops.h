@@ -47,6 +47,8 @@ struct token_linear {
     int rows, in, out;
     const void *weight; /* [out][in]; wgrad does not read it */
     enum token_type weight_type;
+    bool bf16; /* products of bf16: x is rounded to it, too, to nearest even. Of TOKEN_BF16 and
+                  forward alone; sums stay fp32 */
     const float *weight_scales; /* [out], of TOKEN_I8 */
     int chunk;       /* rows summed as one by wgrad; 0: there is none. Forward and dgrad do not
                         read it */
@@ -153,6 +155,7 @@ struct token_pads {
 
 struct token_ops {
     const char *name;
+    bool bf16; /* token_linear.bf16 pays here; elsewhere it works, but slowly */
 
     /* Bytes of workspace for any of the three, of up to `rows` rows in chunks of any size; chunk 0:
      * for those without wgrad. */

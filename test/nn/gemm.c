@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { ISAS = 4, SHAPES = 12 };
+enum { SHAPES = 17 };
 
 /* NULL where the machine lacks these instructions. */
 static const struct token_ops *gemm_ops(int isa)
@@ -33,6 +33,18 @@ static const struct token_linear shapes[SHAPES] = {
     {.rows = 451, .in = 96, .out = 100, .chunk = 225, .y_stride = 104},
     {.rows = 600, .in = 40, .out = 24, .chunk = 300},
     {.rows = 1024, .in = 33, .out = 65, .chunk = 512, .weight_type = TOKEN_BF16},
+    {.rows = 1, .in = 1030, .out = 15, .chunk = 1, .weight_type = TOKEN_BF16, .bf16 = true},
+    {.rows = 17, .in = 31, .out = 33, .chunk = 1, .weight_type = TOKEN_BF16, .bf16 = true},
+    {.rows = 33,
+     .in = 513,
+     .out = 16,
+     .chunk = 7,
+     .weight_type = TOKEN_BF16,
+     .bf16 = true,
+     .x_stride = 516,
+     .y_stride = 19},
+    {.rows = 161, .in = 33, .out = 401, .chunk = 32, .weight_type = TOKEN_BF16, .bf16 = true},
+    {.rows = 700, .in = 64, .out = 48, .chunk = 300, .weight_type = TOKEN_BF16, .bf16 = true},
 };
 
 /* A linear layer, its operands and what comes out. */
@@ -106,6 +118,7 @@ static void gemm_case_run(struct gemm_case *c, const struct token_ops *ops,
     size_t y = (size_t)from * token_stride(l.y_stride, l.out);
     l.weight = c->weight;
     MUST(ops->linear_forward(NULL, &l, c->y + y, c->x + x, e, c->workspace));
+    l.bf16 = false;
     MUST(ops->linear_dgrad(NULL, &l, c->dx + x, c->dy + y, add, c->workspace));
     MUST(ops->linear_wgrad(NULL, &l, c->dw, c->db, c->x + x, c->dy + y, c->workspace));
 }
@@ -133,7 +146,7 @@ START_TEST(products_are_the_plain_ones)
     if (_i % 3) e.bias = plain.bias;
     gemm_outputs_make(&plain, token_ops_reference());
     gemm_case_run(&plain, token_ops_reference(), &e, e.add, 0, plain.l.rows);
-    for (int isa = 0; isa < ISAS; isa++) {
+    for (int isa = 0; isa < CPU_ISAS; isa++) {
         const struct token_ops *ops = gemm_ops(isa);
         if (!ops) continue;
         const char *name = cpu_isa_name((enum cpu_isa)isa);
@@ -165,7 +178,7 @@ START_TEST(bits_do_not_depend_on_the_cut)
     gemm_case_make(&whole, _i);
     c = whole;
     const struct token_epilogue e = {.bias = whole.bias, .activation = TOKEN_SILU};
-    for (int isa = 0; isa < ISAS; isa++) {
+    for (int isa = 0; isa < CPU_ISAS; isa++) {
         const struct token_ops *ops = gemm_ops(isa);
         if (!ops) continue;
         threads_set(1);

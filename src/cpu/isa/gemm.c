@@ -277,6 +277,8 @@ static void ISA_NAME(gemm_add_rows)(float *to, const float *from, size_t rows, s
 const struct gemm_kernels ISA_NAME(gemm_kernels) = {
     .rows = TILE_ROWS,
     .columns = PANEL,
+    .part_rows = GEMM_PART_ROWS,
+    .part_columns = GEMM_COLUMNS,
     .part = ISA_NAME(gemm_part),
     .add_rows = ISA_NAME(gemm_add_rows),
 };

@@ -449,6 +449,7 @@ static const struct conv_kernels *kernels_get(void)
 {
     switch (cpu_isa()) {
 #ifdef __x86_64__
+    case CPU_ISA_AMX:
     case CPU_ISA_AVX512_BF16:
     case CPU_ISA_AVX512: return &conv_kernels_avx512;
     case CPU_ISA_AVX2: return &conv_kernels_avx2;
@@ -462,7 +463,7 @@ void nn_install_conv(struct nn_ops *ops)
     kernels_f32 = kernels_get();
     kernels_bf16 = NULL;
 #ifdef __x86_64__
-    if (cpu_isa() == CPU_ISA_AVX512_BF16) kernels_bf16 = &conv_kernels_bf16;
+    if (cpu_isa() >= CPU_ISA_AVX512_BF16) kernels_bf16 = &conv_kernels_bf16;
 #endif
     ops->bf16 = kernels_bf16 != NULL;
     nn_install_prelu_kernels(ops, kernels_f32, kernels_bf16);

@@ -6,6 +6,7 @@ const struct splat_kernels *splat_kernels_get(void)
 {
     switch (cpu_isa()) {
 #ifdef __x86_64__
+    case CPU_ISA_AMX:
     case CPU_ISA_AVX512_BF16:
     case CPU_ISA_AVX512: return &splat_kernels_avx512;
     case CPU_ISA_AVX2: return &splat_kernels_avx2;

@@ -12,6 +12,7 @@ static const struct attention_kernels *attention_kernels_get(void)
 {
     switch (cpu_isa()) {
 #ifdef __x86_64__
+    case CPU_ISA_AMX:
     case CPU_ISA_AVX512_BF16:
     case CPU_ISA_AVX512: return &attention_kernels_avx512;
     case CPU_ISA_AVX2: return &attention_kernels_avx2;

@@ -35,8 +35,8 @@ struct gemm_part {
 
 struct gemm_kernels {
     size_t rows, columns; /* of a tile of sums in registers: cuts are multiples of these */
-    /* One part of C with a workspace of GEMM_WORKSPACE floats, aligned to 64 bytes. columns <=
-     * GEMM_COLUMNS; rows are best at most GEMM_PART_ROWS */
+    size_t part_rows, part_columns; /* of a part: rows are best at most so many, columns are */
+    /* One part of C with a workspace of GEMM_WORKSPACE floats, aligned to 64 bytes. */
     void (*part)(const struct gemm *gemm, const struct gemm_part *part, float *workspace);
     /* to[j] += the sum of from[i * stride + j] over i < rows, for j < count <= 64 */
     void (*add_rows)(float *to, const float *from, size_t rows, size_t stride, size_t count);
@@ -48,6 +48,18 @@ struct gemm_kernels {
 enum { GEMM_COLUMNS = 384, GEMM_PART_ROWS = 672, GEMM_ROWS = 112 };
 enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS + GEMM_ROWS) + 16 * GEMM_ROWS };
 
+/* Those of bf16 on AMX (isa/gemm_amx.c), whose blocks are larger, as its numbers are half as long.
+ */
+enum {
+    GEMM_AMX_DEPTH = 512,
+    GEMM_AMX_COLUMNS = 384,
+    GEMM_AMX_PART_ROWS = 672,
+    GEMM_AMX_ROWS = 128
+};
+
 extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
+/* Of GEMM_BF16 alone, whose A is rounded to bf16; part alone, forward: b_depth and a_depth are 1,
+ * no chunks. */
+extern const struct gemm_kernels gemm_kernels_amx;
 
 #endif

@@ -13,12 +13,22 @@ static const struct gemm_kernels *gemm_kernels_get(void)
 {
     switch (cpu_isa()) {
 #ifdef __x86_64__
+    case CPU_ISA_AMX:
     case CPU_ISA_AVX512_BF16:
     case CPU_ISA_AVX512: return &gemm_kernels_avx512;
     case CPU_ISA_AVX2: return &gemm_kernels_avx2;
 #endif
     default: return &gemm_kernels_base;
     }
+}
+
+/* For products of bf16; NULL: the reference alone has them here. */
+static const struct gemm_kernels *gemm_kernels_bf16(void)
+{
+#ifdef __x86_64__
+    if (cpu_isa() == CPU_ISA_AMX) return &gemm_kernels_amx;
+#endif
+    return NULL;
 }
 
 /* Of any product, by the threads there are. */
@@ -62,17 +72,18 @@ static size_t gemm_share(size_t count, size_t parts, size_t unit)
     return ceil_divide(ceil_divide(count, unit), parts) * unit;
 }
 
-static void gemm_compute(const struct gemm *g, void *workspace)
+static void gemm_compute(const struct gemm *g, const struct gemm_kernels *kernels, void *workspace)
 {
     if (g->m == 0 || g->n == 0) return;
-    struct gemm_job job = {.gemm = g, .kernels = gemm_kernels_get(), .workspace = workspace};
+    struct gemm_job job = {.gemm = g, .kernels = kernels, .workspace = workspace};
     enum { SHARES = 4, FEWEST_TILES = 4 };
-    size_t unit = job.kernels->columns, height = job.kernels->rows;
+    size_t unit = kernels->columns, height = kernels->rows;
     size_t wanted = threads_count() > 1 ? (size_t)threads_count() * SHARES : 1;
     /* simple operations of a whole part; less is not worth a thread */
     size_t work = g->m * g->n / 8 * g->k / (1 << 14) + 1;
     if (wanted > work) wanted = work;
-    size_t across = ceil_divide(g->n, GEMM_COLUMNS), least = ceil_divide(g->m, GEMM_PART_ROWS);
+    size_t across = ceil_divide(g->n, kernels->part_columns);
+    size_t least = ceil_divide(g->m, kernels->part_rows);
     size_t down = ceil_divide(wanted, across), most = ceil_divide(g->m, FEWEST_TILES * height);
     if (down > most) down = most;
     if (down < least) down = least;
@@ -108,7 +119,9 @@ static int gemm_linear_forward(struct device *device, const struct token_linear 
     static const struct token_epilogue none = {0};
     const struct token_epilogue *e = epilogue ? epilogue : &none;
     TRY(token_check_linear(l));
-    if (e->add && e->activation != TOKEN_NO_ACTIVATION) /* there is no place for the sums so far */
+    const struct gemm_kernels *kernels = l->bf16 ? gemm_kernels_bf16() : gemm_kernels_get();
+    /* with both there is no place for the sums so far */
+    if (!kernels || (e->add && e->activation != TOKEN_NO_ACTIVATION))
         return token_ops_reference()->linear_forward(device, l, y, x, epilogue, workspace);
     struct gemm g = {.m = (size_t)l->rows,
                      .n = (size_t)l->out,
@@ -126,7 +139,7 @@ static int gemm_linear_forward(struct device *device, const struct token_linear 
                      .add = e->add,
                      .bias = e->bias,
                      .activation = gemm_activation_of(e->activation)};
-    gemm_compute(&g, workspace);
+    gemm_compute(&g, kernels, workspace);
     return OK;
 }
 
@@ -148,7 +161,7 @@ static int gemm_linear_dgrad(struct device *device, const struct token_linear *l
                      .c = dx,
                      .c_row = token_stride(l->x_stride, l->in),
                      .add = add};
-    gemm_compute(&g, workspace);
+    gemm_compute(&g, gemm_kernels_get(), workspace);
     return OK;
 }
 
@@ -194,12 +207,13 @@ static int gemm_linear_wgrad(struct device *device, const struct token_linear *l
                      .chunk = (size_t)l->chunk};
     struct gemm_bias bias = {gemm_kernels_get(), db, dy, g.k, g.a_depth, g.chunk};
     if (db) threads_for(l->out, threads_grain(l->rows / 4) + BIAS_COLUMNS, gemm_bias_sums, &bias);
-    gemm_compute(&g, workspace);
+    gemm_compute(&g, gemm_kernels_get(), workspace);
     return OK;
 }
 
 void token_install_gemm(struct token_ops *ops)
 {
+    ops->bf16 = gemm_kernels_bf16() != NULL;
     ops->linear_workspace = gemm_linear_workspace;
     ops->linear_forward = gemm_linear_forward;
     ops->linear_dgrad = gemm_linear_dgrad;

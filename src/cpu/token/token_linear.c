@@ -16,6 +16,7 @@ struct linear_product {
     int m, n, k;
     const float *a;
     size_t a_m, a_k;
+    bool rounds_a; /* to bf16 */
     const void *b;
     enum token_type b_type;
     const float *b_scales; /* [n] or NULL */
@@ -56,6 +57,7 @@ static void linear_add_block(struct linear_tile *t, size_t first, int terms)
         float sum[LINEAR_COLUMNS] = {0};
         for (int k = 0; k < terms; k++) {
             float factor = a[(size_t)k * p->a_k];
+            if (p->rounds_a) factor = bf16_value(bf16_round(factor));
             for (int n = 0; n < LINEAR_COLUMNS; n++)
                 sum[n] = FMA_F32(factor, t->b[k][n], sum[n]);
         }
@@ -140,6 +142,7 @@ static int reference_linear_forward(struct device *device, const struct token_li
                                .a = x,
                                .a_m = token_stride(l->x_stride, l->in),
                                .a_k = 1,
+                               .rounds_a = l->bf16,
                                .b = l->weight,
                                .b_type = l->weight_type,
                                .b_scales = l->weight_type == TOKEN_I8 ? l->weight_scales : NULL,
