@@ -3,6 +3,7 @@
 #include "flux_text_fixture.h"
 #include "store/json_file.h"
 #include "store/safetensors.h"
+#include "test/diffusion/timed_block.h"
 #include "test/near.h"
 
 Suite *flux_text_test_suite(void);
@@ -221,6 +222,52 @@ START_TEST(configs_of_others_are_refused)
 }
 END_TEST
 
+/* ---- BLOCK_SPEED ---- */
+
+START_TEST(a_layer_is_timed)
+{
+    const struct t5_config xxl = {.hidden = 4096,
+                                  .mlp = 10240,
+                                  .layers = 1,
+                                  .heads = 64,
+                                  .head_dim = 64,
+                                  .vocabulary = TEXT_WORDS,
+                                  .buckets = 32,
+                                  .distance = 128,
+                                  .eps = 1e-6};
+    struct timed_request request;
+    struct timed_block timed;
+    struct device *device;
+    struct t5_model model;
+    ck_assert(timed_requested("t5", &request));
+    MUST(t5_model_create(&model, &xxl));
+    float *numbers = formula_floats(model.list.floats);
+    for (size_t i = 0; i < model.list.floats; i++)
+        numbers[i] = (float)(i * 2654435761U >> 7 & 1023) / 65536 - 1.F / 128;
+    struct block_flat flat = {&model.list, numbers};
+    timed_open(&timed, &flat, 0, request.type);
+    const struct text_encoder encoder = t5_encoder(&model);
+    MUST(device_open(&device, "cpu", 1));
+    const struct text_size size = {.prompts = 1, .lengths = {request.text}};
+    struct text_pass pass;
+    struct plan *plan = plan_create();
+    const struct block_source source = {timed_acquire, timed_release, &timed};
+    MUST(text_pass_memory(&pass, &encoder, &size, device, plan));
+    MUST(plan_commit(plan, device));
+    MUST(text_pass_connect(&pass, numbers)); /* any table will do */
+    for (int turn = 0; turn < 2; turn++) {   /* the first one brings its pages */
+        for (int i = 0; i < request.text * xxl.hidden; i++)
+            pass.x[i] = (float)(i % 1021) / 1021 - 0.5F;
+        MUST(text_pass_forward(&pass, &source, NULL));
+    }
+    timed_close(&timed);
+    plan_free(plan);
+    device_close(device);
+    t5_model_free(&model);
+    free(numbers);
+}
+END_TEST
+
 Suite *flux_text_test_suite(void)
 {
     Suite *suite = suite_create("flux_text_test");
@@ -233,6 +280,8 @@ Suite *flux_text_test_suite(void)
     tcase_add_test(tests, t5_takes_prompts_of_one_length);
     tcase_add_test(tests, sizes_of_the_official_ones);
     tcase_add_test(tests, configs_of_others_are_refused);
+    struct timed_request request;
+    if (timed_requested("t5", &request)) tcase_add_test(tests, a_layer_is_timed);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -1,6 +1,7 @@
 /* Processor seconds of one block of a network: from where it is acquired to where it is released.
  * For scripts/reference/block_speed.py, which sets
- *   BLOCK_SPEED="double|single|z-image PIXELS TEXT f32|bf16|int8" */
+ *   BLOCK_SPEED="double|single|z-image|t5 PIXELS TEXT f32|bf16|bf16-in-f32|int8"
+ * (bf16: with products of bf16 where they pay; -in-f32: weights alone) */
 #ifndef IMGTRAIN_TEST_TIMED_BLOCK_H
 #define IMGTRAIN_TEST_TIMED_BLOCK_H
 
@@ -17,6 +18,7 @@ struct timed_block {
     struct block_source source; /* of fp32 */
     int block;
     enum token_type type;
+    bool bf16;
     void *matrices[BLOCK_SLOTS]; /* of the block, of another type than fp32 */
     double begin, seconds;
 };
@@ -52,6 +54,7 @@ static inline void timed_open(struct timed_block *timed, struct block_flat *flat
 {
     *timed = (struct timed_block){.source = block_flat_source(flat), .block = block};
     timed->type = type[0] == 'f' ? TOKEN_F32 : type[0] == 'b' ? TOKEN_BF16 : TOKEN_I8;
+    timed->bf16 = strcmp(type, "bf16") == 0 && token_ops_cpu()->bf16;
     for (int slot = 0; timed->type != TOKEN_F32 && slot < BLOCK_SLOTS; slot++) {
         const struct block_tensor *t = block_tensor_of(flat->list, block, slot);
         if (t && t->is_matrix)
@@ -75,6 +78,7 @@ static inline int timed_acquire(void *context, int block, struct block_weights *
         weights->at[slot] = t->matrices[slot];
         weights->type[slot] = t->type;
     }
+    weights->bf16 = t->bf16;
     t->begin = processor_seconds();
     return code;
 }
