@@ -46,7 +46,8 @@ def random_pipeline(guided):
 def ours(program, model, folder, seed, prompt, options):
     dump, out = os.path.join(folder, "dump.safetensors"), os.path.join(folder, "out.png")
     subprocess.run([program, "generate", model, "--prompt", prompt, "--seed", str(seed), "-o", out, "--dump", dump,
-                    "--device", "cpu", "--text-cache", "none", "--text-length", str(ROWS), "--steps", str(STEPS), *options],
+                    "--device", "cpu", "--text-cache", "none", "--text-length", str(ROWS), "--steps", str(STEPS), "--dtype",
+                    "f32", *options],
                    check=True, capture_output=True)
     return load_file(dump), np.asarray(PIL.Image.open(out)).astype(int)
 

@@ -61,7 +61,7 @@ def random_pipeline():
 def ours(program, model, folder, seed, prompt, options):
     dump, out = os.path.join(folder, "dump.safetensors"), os.path.join(folder, "out.png")
     subprocess.run([program, "generate", model, "--prompt", prompt, "--seed", str(seed), "-o", out, "--dump", dump,
-                    "--device", "cpu", "--text-cache", "none", *options], check=True, capture_output=True)
+                    "--device", "cpu", "--text-cache", "none", "--dtype", "f32", *options], check=True, capture_output=True)
     return load_file(dump), np.asarray(PIL.Image.open(out)).astype(int)
 
 

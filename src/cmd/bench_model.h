@@ -9,7 +9,7 @@
 struct model_bench {
     const char *operand, *arch; /* one of them */
     const char *sizes;          /* "512,768": NULL: the model's own, three quarters, half */
-    const char *device, *dtype; /* dtype NULL: weights as they are stored */
+    const char *device, *dtype; /* dtype NULL: auto */
     int64_t steps, threads;
     uint64_t limit;
     bool from_image; /* begun with an image */

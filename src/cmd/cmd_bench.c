@@ -154,9 +154,10 @@ int cmd_bench(int argc, char **argv)
          .text = &model.sizes,
          .help = "of a MODEL: sizes of the images, 512,768x512"},
         {.name = "dtype",
-         .argument = "f32|bf16|int8",
+         .argument = "auto|f32|bf16|int8",
          .text = &model.dtype,
-         .help = "of a MODEL: its weights as they are stored (f32), or as generate rounds them"},
+         .help =
+             "of a MODEL: its weights as they are stored (auto, f32), or as generate rounds them"},
         {.name = "from-image",
          .flag = &model.from_image,
          .help = "of a MODEL with a VAE: images that are begun with another one"},

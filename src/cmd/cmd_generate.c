@@ -265,6 +265,7 @@ static int make_folder(const struct generation *g)
 static int generate_on_device(struct generation *g)
 {
     TRY(open_device(g));
+    generate_settle_weights(&g->job, g->device);
     TRY(pipeline_open(&g->pipeline, &g->job.model, g->device, &g->job.placement, g->job.weights));
     TRY(generation_prepare(g));
     TRY(name_outputs(g));

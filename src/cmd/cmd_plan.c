@@ -297,9 +297,10 @@ int cmd_plan(int argc, char **argv)
          .text = &model.offload,
          .help = "of a MODEL: none, model, sequential; auto: the first that fits"},
         {.name = "dtype",
-         .argument = "f32|bf16|int8",
+         .argument = "auto|f32|bf16|int8",
          .text = &model.dtype,
-         .help = "of a MODEL: its weights as they are stored (f32), or as generate rounds them"},
+         .help =
+             "of a MODEL: its weights as they are stored (auto, f32), or as generate rounds them"},
         {.name = "steps",
          .argument = "N",
          .integer = &model.steps,

@@ -111,9 +111,9 @@ struct named_model_text named_model_others(const struct named_model *model)
 
 int named_model_weights(const char *dtype, enum pipeline_weights *weights)
 {
-    *weights = PIPELINE_AS_STORED;
+    *weights = PIPELINE_AUTO;
     if (!dtype || pipeline_weights_find(dtype, weights)) return OK;
-    return fail(ERR_USAGE, "--dtype %s is none of f32, bf16, int8", dtype);
+    return fail(ERR_USAGE, "--dtype %s is none of auto, f32, bf16, int8", dtype);
 }
 
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height)

@@ -32,7 +32,7 @@ struct named_model_text {
 };
 struct named_model_text named_model_others(const struct named_model *model);
 
-/* What --dtype asks for; NULL: weights as they are stored. ERR_USAGE for another name. */
+/* What --dtype asks for; NULL: auto. ERR_USAGE for another name. */
 int named_model_weights(const char *dtype, enum pipeline_weights *weights);
 
 /* Width and height in pixels as "WxH" or "N" says; ERR_USAGE with the nearest sizes. NULL: the

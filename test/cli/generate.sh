@@ -117,6 +117,8 @@ run 0 imgtrain generate --like p.png --dtype int8 -o eight.png
 differ p.png eight.png
 run 0 imgtrain generate --like eight.png -o again.png
 same eight.png again.png
+run 0 env IMGTRAIN_ISA=avx512 "$program" generate --like p.png --dtype bf16 -o sixteen.png
+err_has "--dtype bf16: products of f32, as cpu: "
 run 0 imgtrain generate --like out/seed-00002.png -o again.png
 same out/seed-00002.png again.png
 run 0 imgtrain generate --like out/seed-00002.png -n 2 -o again

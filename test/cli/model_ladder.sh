@@ -71,7 +71,7 @@ full, eight = (json.load(open(f"{name}.json"))["rows"][0]["predicted_copied_byte
 assert .5 < eight / full < .52, (full, eight)
 PY
 run 64 imgtrain plan --arch flux-1-dev --dtype int4
-err_has "--dtype int4 is none of f32, bf16, int8"
+err_has "--dtype int4 is none of auto, f32, bf16, int8"
 # at 1024 px a card of 8 GB or 4 GB holds some blocks, one of 1 GB not all that a stage needs at once
 for arch in z-image-turbo flux-1-dev; do
     for card in 8GB 4GB; do

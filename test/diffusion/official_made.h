@@ -88,14 +88,20 @@ static inline int make_on(struct device *device, const struct pipeline_request *
     return code;
 }
 
-static inline int make(const struct pipeline_request *request, int threads,
-                       const struct placement_options *options, struct made *made)
+static inline int make_with(enum pipeline_weights weights, const struct pipeline_request *request,
+                            int threads, const struct placement_options *options, struct made *made)
 {
     struct device *device;
     MUST(device_open(&device, "cpu", threads));
-    int code = make_on(device, request, options, PIPELINE_AS_STORED, made);
+    int code = make_on(device, request, options, weights, made);
     device_close(device);
     return code;
+}
+
+static inline int make(const struct pipeline_request *request, int threads,
+                       const struct placement_options *options, struct made *made)
+{
+    return make_with(PIPELINE_AS_STORED, request, threads, options, made);
 }
 
 static const struct placement_options anyhow = {.way = PLACEMENT_AUTO};

@@ -54,9 +54,10 @@ int generate_read_options(struct generate_options *o, int argc, char **argv)
                     "as that image was made; other options win over what it says"),
         OPTION_TEXT("rng", "torch|philox", &o->rng,
                     "noise of PyTorch's generator, or of this program's own"),
-        OPTION_TEXT("dtype", "f32|bf16|int8", &o->dtype,
-                    "weights as they are stored, rounded to bf16, or to 8 bits with a scale for "
-                    "each row; all compute in f32"),
+        OPTION_TEXT("dtype", "TYPE", &o->dtype,
+                    "f32: weights as they are stored, computed with in f32; bf16: rounded to it, "
+                    "products of bf16 where the device is faster with them; int8: 8 bits with a "
+                    "scale for each row, in f32; auto: f32, but bf16 what is stored so"),
         {.name = "batch",
          .argument = "N",
          .integer = &o->at_once,

@@ -8,6 +8,7 @@
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
 #include "data/dataset.h"
+#include "device/device.h"
 #include "diffusion/model/model_trained.h"
 #include "diffusion/text/token_tables.h"
 #include "diffusion/text/unicode_text.h"
@@ -286,21 +287,20 @@ static int resolve_seeds(struct generate_job *job, const struct generate_options
 
 static int resolve_choices(struct generate_job *job, const struct generate_options *o)
 {
-    static const char *const noises[] = {"torch", "philox"}, *const types[] = {"f32", "bf16",
-                                                                               "int8", "f16"};
-    static const enum pipeline_weights weights[] = {PIPELINE_AS_STORED, PIPELINE_BF16,
-                                                    PIPELINE_INT8, PIPELINE_BF16};
+    static const char *const noises[] = {"torch", "philox"};
+    static const char *const types[] = {"auto", "f32", "bf16", "int8", "f16"};
+    static const enum pipeline_weights weights[] = {PIPELINE_AUTO, PIPELINE_AS_STORED,
+                                                    PIPELINE_BF16, PIPELINE_INT8, PIPELINE_BF16};
     static const char *const ways[] = {"none", "model", "sequential", "auto"};
     static const char *const onoff[] = {"0", "1"};
     int noise = 0, type = 0, way = PLACEMENT_AUTO, prefetch = 1;
     if (o->rng) TRY(parse_choice("--rng", o->rng, noises, 2, &noise));
-    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 4, &type));
+    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 5, &type));
     if (o->offload) TRY(parse_choice("--offload", o->offload, ways, 4, &way));
     if (o->prefetch) TRY(parse_choice("--prefetch", o->prefetch, onoff, 2, &prefetch));
-    if (type == 3) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
+    if (type == 4) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
     job->request.noise = (enum noise_kind)noise;
     job->weights = weights[type];
-    job->dtype = pipeline_weights_name(job->weights);
     job->noise = noises[noise];
     job->placement = (struct placement_options){.way = (enum placement_way)way,
                                                 .budget = (int64_t)o->memory_limit,
@@ -317,6 +317,14 @@ static int resolve_choices(struct generate_job *job, const struct generate_optio
     if (o->vae_slicing)
         log_info("--vae-slicing has no effect: images pass through a VAE one by one");
     return OK;
+}
+
+void generate_settle_weights(struct generate_job *job, const struct device *device)
+{
+    job->weights = pipeline_weights_settled(job->weights, &job->model, device);
+    job->dtype = pipeline_weights_name(job->weights);
+    if (job->weights == PIPELINE_BF16 && !device->token->bf16)
+        log_info("--dtype bf16: products of f32, as %s has no faster ones of bf16", device->name);
 }
 
 static int resolve_tiling(struct generate_job *job, const struct generate_options *o)

@@ -133,6 +133,7 @@ static int serve_diffusion_work(const struct serve_model *model, struct device *
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
     TRY(token_check_device(device));
+    generate_settle_weights(&served->job, device);
     if (!served->pipeline)
         TRY(pipeline_open(&served->pipeline, &served->job.model, device, &served->job.placement,
                           served->job.weights));

@@ -14,6 +14,7 @@ struct token_linear block_linear_of(const struct block_tensor *tensor,
         .out = (int)tensor->shape[0],
         .weight = weight,
         .weight_type = type,
+        .bf16 = type == TOKEN_BF16 && weights->bf16,
         .weight_scales = type == TOKEN_I8 ? (const float *)(const void *)(weight + scales) : NULL,
     };
 }

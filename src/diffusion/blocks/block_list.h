@@ -58,6 +58,7 @@ const struct block_tensor *block_tensor_of(const struct block_list *list, int bl
 struct block_weights {
     const void *at[BLOCK_SLOTS];
     enum token_type type[BLOCK_SLOTS];
+    bool bf16; /* matrices of TOKEN_BF16: products of bf16 (struct token_linear) */
 };
 
 /* Blocks are acquired in their order (backward: in the reverse one), one at a time, and released

@@ -13,6 +13,7 @@ static int denoise_mmdit_open(struct pipeline *p)
     const struct model_folder *model = p->model;
     const struct placed_setup setup = {.weights = model->weights,
                                        .matrices = p->weights,
+                                       .bf16 = p->bf16,
                                        .key = model->path,
                                        .shards = model->denoiser};
     return placed_mmdit_open(&p->mmdit, p->placement, p->device, &model->mmdit, &setup);

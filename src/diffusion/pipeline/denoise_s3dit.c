@@ -7,6 +7,7 @@ static int denoise_s3dit_open(struct pipeline *p)
     const struct model_folder *model = p->model;
     const struct placed_setup setup = {.weights = model->weights,
                                        .matrices = p->weights,
+                                       .bf16 = p->bf16,
                                        .key = model->path,
                                        .shards = model->denoiser};
     return placed_dit_open(&p->s3dit, p->placement, p->device, &model->dit, &setup);

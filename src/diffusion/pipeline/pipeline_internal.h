@@ -44,6 +44,7 @@ struct pipeline {
     struct placed_kl encoder, decoder; /* of a model with a VAE */
     struct pipeline_reader readers[PIPELINE_READERS];
     enum pipeline_weights weights;
+    bool bf16;        /* products of matrices in bf16 are of bf16 */
     char *text_cache; /* NULL: none */
     struct pipeline_request request;
     float sigmas[SIGMAS_MOST_STEPS + 1];

@@ -50,6 +50,7 @@ static int reader_open(struct pipeline *p, struct pipeline_reader *reader,
     const struct placed_setup setup = {.name = name,
                                        .weights = encoder->weights,
                                        .matrices = p->weights,
+                                       .bf16 = p->bf16,
                                        .key = p->model->path,
                                        .shards = encoder->shards};
     reader->encoder = encoder;
@@ -98,7 +99,9 @@ static struct text_how text_how_of(const struct pipeline *p)
     const char *kind = strrchr(p->device->name, ' '); /* of a CPU its instructions */
     snprintf(how.text, sizeof how.text, "%s%s %s %s", p->device->token->name, kind ? kind : "",
              p->device->identity,
-             p->weights == PIPELINE_AS_STORED ? "as stored" : pipeline_weights_name(p->weights));
+             p->weights == PIPELINE_AS_STORED || (p->weights == PIPELINE_AUTO && !p->bf16)
+                 ? "as stored"
+                 : pipeline_weights_name(p->weights));
     return how;
 }
 

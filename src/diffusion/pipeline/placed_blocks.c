@@ -32,6 +32,7 @@ int placed_blocks_open(struct placed_blocks *p, struct placement *placement,
     const struct block_list *list = setup->list;
     *p = (struct placed_blocks){.list = list,
                                 .weights = {setup->weights, list->tensor_count, setup->shards},
+                                .bf16 = setup->bf16,
                                 .placement = placement};
     p->tensors = calloc((size_t)list->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)list->block_count, sizeof *p->blocks);
@@ -66,6 +67,7 @@ static int placed_blocks_acquire(void *context, int block, struct block_weights 
     int first = p->list->first[block];
     memset(weights, 0, sizeof *weights);
     TRY(placement_acquire(p->placement, block, &at));
+    weights->bf16 = p->bf16;
     for (int slot = 0; slot < p->blocks[block].count; slot++) {
         weights->at[slot] = at[slot];
         weights->type[slot] = placed_token_type(p->tensors[first + slot].wanted);

@@ -22,6 +22,7 @@ struct placed_passes {
 struct placed_blocks {
     const struct block_list *list;
     struct placed_weights weights;
+    bool bf16;
     struct placement *placement;
     int component;
     struct placement_tensor *tensors;
@@ -31,14 +32,16 @@ struct placed_blocks {
 };
 
 /* weights: of the list's tensors, in that order, mapped while this is open; NULL (with `stored`,
- * the type of all) where forecasts alone are wanted. matrices: how they are placed; the passes
- * compute in fp32 from any of them. key: which files they are. */
+ * the type of all) where forecasts alone are wanted. matrices: how they are placed. bf16: those
+ * in bf16 are multiplied as such, else the passes compute in fp32 from any of them. key: which
+ * files they are. */
 struct placed_setup {
     const char *name; /* of the component: "denoiser" */
     const struct block_list *list;
     const struct store_tensor *const *weights;
     enum tensor_type stored;
     enum pipeline_weights matrices;
+    bool bf16;
     const char *key;
     const struct store_shards *shards; /* for placements by reading; NULL: they are only mapped */
 };

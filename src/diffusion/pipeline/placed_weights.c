@@ -6,14 +6,16 @@
 
 const char *pipeline_weights_name(enum pipeline_weights weights)
 {
-    static const char *const names[] = {
-        [PIPELINE_AS_STORED] = "f32", [PIPELINE_BF16] = "bf16", [PIPELINE_INT8] = "int8"};
+    static const char *const names[] = {[PIPELINE_AS_STORED] = "f32",
+                                        [PIPELINE_BF16] = "bf16",
+                                        [PIPELINE_INT8] = "int8",
+                                        [PIPELINE_AUTO] = "auto"};
     return names[weights];
 }
 
 bool pipeline_weights_find(const char *name, enum pipeline_weights *weights)
 {
-    for (int i = PIPELINE_AS_STORED; i <= PIPELINE_INT8; i++)
+    for (int i = PIPELINE_AS_STORED; i <= PIPELINE_AUTO; i++)
         if (strcmp(name, pipeline_weights_name((enum pipeline_weights)i)) == 0) {
             *weights = (enum pipeline_weights)i;
             return true;
@@ -44,6 +46,6 @@ enum token_type placed_token_type(enum tensor_type type)
 enum tensor_type placed_type(bool is_matrix, enum tensor_type stored, enum pipeline_weights weights)
 {
     if (!is_matrix) return TENSOR_F32;
-    if (weights == PIPELINE_AS_STORED) return stored;
+    if (weights == PIPELINE_AS_STORED || weights == PIPELINE_AUTO) return stored;
     return weights == PIPELINE_BF16 ? TENSOR_BF16 : TENSOR_I8;
 }

@@ -16,11 +16,12 @@ struct placed_weights {
 /* How networks of blocks get their matrices. */
 enum pipeline_weights {
     PIPELINE_AS_STORED, /* computed with in f32 */
-    PIPELINE_BF16,      /* rounded to it */
-    PIPELINE_INT8       /* each row as whole numbers -127..127 and a scale */
+    PIPELINE_BF16,      /* rounded to it; products of bf16 where they pay (token_ops.bf16) */
+    PIPELINE_INT8,      /* each row as whole numbers -127..127 and a scale; computed with in f32 */
+    PIPELINE_AUTO       /* as stored; those in bf16 as with PIPELINE_BF16 */
 };
 
-/* By the name that users have for it: f32, bf16, int8. false: none. */
+/* By the name that users have for it: f32, bf16, int8, auto. false: none. */
 bool pipeline_weights_find(const char *name, enum pipeline_weights *weights);
 const char *pipeline_weights_name(enum pipeline_weights weights);
 
