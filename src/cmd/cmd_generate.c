@@ -247,9 +247,10 @@ static void print_json(const struct generation *g)
     puts("}");
 }
 
-static int make_folder(const struct generation *g)
+/* The folder of a file that is written in the end. */
+static int make_folder_of(const char *path)
 {
-    char *folder = string_format("%s", g->paths[0]), *slash = folder ? strrchr(folder, '/') : NULL;
+    char *folder = string_format("%s", path), *slash = folder ? strrchr(folder, '/') : NULL;
     int code = folder ? OK : ERR_SYSTEM;
     if (slash && slash > folder) {
         *slash = 0;
@@ -271,7 +272,8 @@ static int generate_on_device(struct generation *g)
     TRY(name_outputs(g));
     TRY(allocate_images(g));
     if (g->options->dump && !(g->dump = generate_dump_open())) return ERR_SYSTEM;
-    TRY(make_folder(g));
+    TRY(make_folder_of(g->paths[0]));
+    if (g->dump) TRY(make_folder_of(g->options->dump));
     say_start(g);
     int code = make_images(g);
     if (g->options->json) print_json(g);

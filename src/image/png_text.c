@@ -13,6 +13,7 @@ enum {
     HEADER_END = 33, /* of IHDR: where the first chunk of ours goes */
     KEY_MOST = 79,
     TEXT_MOST = 1 << 20,
+    CHUNK_MOST = TEXT_MOST + 2 * KEY_MOST, /* with its key, and zeros and a language between */
 };
 
 int png_texts_add(struct png_texts *texts, const char *key, const char *value)
@@ -126,6 +127,7 @@ static int add_chunk(struct png_texts *texts, const uint8_t *data, size_t length
             value = zero + 1;
         }
     }
+    if (end - value > TEXT_MOST) return OK;
     char *text = string_format("%.*s", (int)(end - value), (const char *)value);
     if (!text) return ERR_SYSTEM;
     int code = is_utf8(text) && is_utf8((const char *)data)
@@ -147,7 +149,7 @@ static int read_chunks(struct png_texts *texts, const uint8_t *data, size_t byte
             return fail(ERR_DATA, "%s: damaged at byte %zu", path, at);
         if (png_chunk_is(chunk, "IEND")) return OK;
         bool international = png_chunk_is(chunk, "iTXt");
-        if ((international || png_chunk_is(chunk, "tEXt")) && length <= TEXT_MOST)
+        if ((international || png_chunk_is(chunk, "tEXt")) && length <= CHUNK_MOST)
             TRY(add_chunk(texts, chunk + 8, length, international));
         at += length + PNG_CHUNK_BYTES;
     }

@@ -180,6 +180,7 @@ refused 64 "no size" --prompt a
 refused 64 "16x16 or 20x16" --prompt a --size 18x16
 refused 64 "--guidance -1" --prompt a --size 16 --guidance -1
 refused 31 "" --prompt a --size 16 --memory-limit 1KB
+refused 73 "vae.yaml" --prompt a --size 16 --dump vae.yaml/none.safetensors
 broken() { # FILE FROM TO SAYS
     cp "dev/$1" kept
     sed "s/$2/$3/" kept >"dev/$1"
@@ -261,6 +262,8 @@ err_has "1 steps of 2"
 printf 'a \377 cat' >broken.txt
 run 0 imgtrain $g --prompt @broken.txt -o b.png --steps 1
 err_has "U+FFFD"
+head -c 400000 /dev/zero | tr '\0' '\377' >broken.txt # 1.2 MB of U+FFFD
+refused 65 "1200000 bytes, with U+FFFD" --prompt @broken.txt --size 16
 printf 'a\0b' >zero.txt
 refused 65 "zero bytes" --prompt @zero.txt --size 16
 yes "a red cat in the rain" | head -c 10000 >long.txt

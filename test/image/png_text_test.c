@@ -71,6 +71,32 @@ START_TEST(broken_files)
 }
 END_TEST
 
+/* What can be added can be read, in both kinds of chunks. */
+START_TEST(the_longest_text_is_read)
+{
+    enum { LONGEST = 1 << 20 };
+    uint8_t *data;
+    size_t bytes;
+    struct png_texts texts = {0};
+    char *value = malloc(LONGEST + 1);
+    small_png(&data, &bytes);
+    ck_assert_ptr_nonnull(value);
+    for (int i = 0; i < LONGEST; i += 2)
+        memcpy(value + i, _i ? "\xC3\xA9" : "ab", 2);
+    value[LONGEST] = '\0';
+    MUST(png_texts_add(&texts, "longest", value));
+    MUST(png_texts_insert(&texts, &data, &bytes));
+    png_texts_free(&texts);
+    MUST(file_atomic_write_whole(in_folder("a.png"), data, bytes, false));
+    MUST(png_texts_read(&texts, in_folder("a.png")));
+    ck_assert_int_eq(texts.count, 4);
+    ck_assert_str_eq(png_texts_find(&texts, "longest"), value);
+    png_texts_free(&texts);
+    free(value);
+    free(data);
+}
+END_TEST
+
 START_TEST(keys_and_values_have_bounds)
 {
     struct png_texts texts = {0};
@@ -93,6 +119,7 @@ Suite *png_text_test_suite(void)
     tcase_add_checked_fixture(tests, set_up, folder_remove);
     tcase_add_test(tests, what_is_written_is_read);
     tcase_add_test(tests, broken_files);
+    tcase_add_loop_test(tests, the_longest_text_is_read, 0, 2);
     tcase_add_test(tests, keys_and_values_have_bounds);
     suite_add_tcase(suite, tests);
     return suite;

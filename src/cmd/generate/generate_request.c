@@ -125,6 +125,9 @@ static int mend_utf8(const char *option, char **prompt, size_t *bytes)
     free(*prompt);
     *prompt = mended.bytes;
     *bytes = mended.count - 1;
+    if (*bytes > PROMPT_MOST) /* than a PNG holds: not after the image is made */
+        return fail(ERR_DATA, "%s: %zu bytes, with U+FFFD for what is no UTF-8: more than %d",
+                    option, *bytes, PROMPT_MOST);
     if (broken) log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", option, broken);
     return OK;
 }
