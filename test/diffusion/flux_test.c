@@ -222,6 +222,8 @@ START_TEST(flux_folders_that_are_refused)
         {"transformer/config.json", "\"in_channels\": 64", "\"in_channels\": 128", "x_embedder"},
         {"transformer/config.json", "\"out_channels\": null", "\"out_channels\": 4",
          "out_channels"},
+        {"transformer/config.json", "\"guidance_embeds\": true", "\"guidance_embeds\": false",
+         "guidance_embedder.linear_1.bias is there, but guidance_embeds is 0"},
         {"transformer/config.json", "\"patch_size\": 1", "\"patch_size\": 2", "patch_size is 2"},
         {"transformer/config.json", "[8, 8, 8]", "[8, 8, 4]", "axes"},
         {"transformer/config.json", "\"num_layers\": 2", "\"num_layers\": 1", "num_layers is 1"},
@@ -303,7 +305,7 @@ Suite *flux_test_suite(void)
     tcase_add_loop_test(tests, flux_every_way_gives_the_same_bits, 0, 2);
     tcase_add_test(tests, flux_modes_share_their_weights);
     tcase_add_test(tests, flux_cached_prompts_open_no_encoder);
-    tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 17);
+    tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 18);
     tcase_add_loop_test(tests, flux_embeddings_that_got_shorter, 0, 2);
     tcase_add_loop_test(tests, flux_weights_that_are_no_numbers, 0, 3);
     suite_add_tcase(suite, tests);

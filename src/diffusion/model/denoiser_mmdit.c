@@ -39,7 +39,10 @@ static int denoiser_mmdit_blocks(const struct model_folder *model, struct model_
     lists[0] = (struct model_blocks){"transformer_blocks.", "num_layers", config->double_blocks};
     lists[1] = (struct model_blocks){"single_transformer_blocks.", "num_single_layers",
                                      config->single_blocks};
-    return 2;
+    /* Its layers are counted from 1 on; without them dev would be taken for schnell. */
+    lists[2] = (struct model_blocks){"time_text_embed.guidance_embedder.linear_", "guidance_embeds",
+                                     config->guidance ? 3 : 0};
+    return 3;
 }
 
 static int denoiser_mmdit_check_size(const struct model_folder *model, int height, int width,
