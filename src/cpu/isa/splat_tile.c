@@ -3,6 +3,8 @@
 #include "cpu/isa/splat_ellipse.h"
 #include "cpu/isa/splat_isa.h"
 
+#include <float.h>
+
 enum {
     CHUNK = 128,     /* Gaussians whose alphas a tile keeps at a time */
     ROW = CHUNK + 1, /* not a power of two, so that rows do not share cache sets */
@@ -103,16 +105,54 @@ ALWAYS_INLINE void insert_largest(vf *best, int K, const float (*alpha)[TILE], i
 ALWAYS_INLINE vf threshold_of(const float (*alpha)[TILE], int n, int v, int K)
 {
     vf best[SPLAT_MAX_TOPK];
-    for (int k = 0; k < K; k++)
-        best[k] = vf_set(0);
-    insert_largest(best, K, alpha, n, v);
+#pragma GCC unroll 10
+    for (int j = 0; j < K; j++) { /* the list grows: no zeros to compare with */
+        vf a = vf_load(&alpha[j][v]);
+#pragma GCC unroll 10
+        for (int k = 0; k < j; k++) {
+            vf low = vf_min(best[k], a);
+            best[k] = vf_max(best[k], a);
+            a = low;
+        }
+        best[j] = a;
+    }
+    insert_largest(best, K, alpha + K, n - K, v);
     return best[K - 1];
 }
 
-/* The K-th largest of n alphas in each lane, 0 when there are no more than K. */
+/* The m-th smallest of n alphas in each lane; m is at most n. */
+ALWAYS_INLINE vf smallest_of(const float (*alpha)[TILE], int n, int v, int m)
+{
+    vf least[SPLAT_MAX_TOPK];
+    for (int k = 0; k < m; k++)
+        least[k] = vf_set(FLT_MAX);
+    for (int j = 0; j < n; j++) {
+        vf a = vf_load(&alpha[j][v]);
+        if (!vm_any(vf_lt(a, least[m - 1]))) continue;
+#pragma GCC unroll 8
+        for (int k = 0; k < m; k++) {
+            vf high = vf_max(least[k], a);
+            least[k] = vf_min(least[k], a);
+            a = high;
+        }
+    }
+    return least[m - 1];
+}
+
+/* The K-th largest of n alphas in each lane, 0 when there are no more than K. From the other end it
+ * is the (n - K + 1)-th smallest: where that is less, so is the work. */
 static vf threshold_row(const float (*alpha)[TILE], int n, int v, int K)
 {
     if (K == 0 || n <= K) return vf_set(0);
+    if (n < 2 * K) switch (n - K) {
+        case 1: return smallest_of(alpha, n, v, 2);
+        case 2: return smallest_of(alpha, n, v, 3);
+        case 3: return smallest_of(alpha, n, v, 4);
+        case 4: return smallest_of(alpha, n, v, 5);
+        case 5: return smallest_of(alpha, n, v, 6);
+        case 6: return smallest_of(alpha, n, v, 7);
+        case 7: return smallest_of(alpha, n, v, 8);
+        }
     return K == 10 ? threshold_of(alpha, n, v, 10) : threshold_of(alpha, n, v, K);
 }
 
