@@ -209,6 +209,32 @@ START_TEST(flux_cached_prompts_open_no_encoder)
 }
 END_TEST
 
+/* What a processor makes of a prompt by products of bf16 is not what one of the same name makes
+ * without them. */
+START_TEST(flux_caches_tell_products_of_bf16)
+{
+    static struct made made;
+    struct pipeline_request request = flux_request("a red cat");
+    char *cache = string_format("%s/cache", folder);
+    const struct placement_options placed = {.place = true};
+    struct device *device;
+    request.steps = 1;
+    request.text_cache = cache;
+    MUST(device_open(&device, "cpu", 1));
+    const struct token_ops *own = device->token;
+    struct token_ops other = *own;
+    other.bf16 = !own->bf16;
+    for (int i = 0; i < 3; i++) {
+        device->token = i == 1 ? &other : own;
+        MUST(make_on(device, &request, &placed, PIPELINE_BF16, &made));
+        ck_assert_int_eq(made.counts.opened, i < 2 ? 4 : 2);
+    }
+    device->token = own;
+    device_close(device);
+    free(cache);
+}
+END_TEST
+
 /* ---- what is wrong with a folder ---- */
 
 START_TEST(flux_folders_that_are_refused)
@@ -305,6 +331,7 @@ Suite *flux_test_suite(void)
     tcase_add_loop_test(tests, flux_every_way_gives_the_same_bits, 0, 2);
     tcase_add_test(tests, flux_modes_share_their_weights);
     tcase_add_test(tests, flux_cached_prompts_open_no_encoder);
+    tcase_add_test(tests, flux_caches_tell_products_of_bf16);
     tcase_add_loop_test(tests, flux_folders_that_are_refused, 0, 18);
     tcase_add_loop_test(tests, flux_embeddings_that_got_shorter, 0, 2);
     tcase_add_loop_test(tests, flux_weights_that_are_no_numbers, 0, 3);

@@ -97,11 +97,10 @@ static struct text_how text_how_of(const struct pipeline *p)
 {
     struct text_how how;
     const char *kind = strrchr(p->device->name, ' '); /* of a CPU its instructions */
-    snprintf(how.text, sizeof how.text, "%s%s %s %s", p->device->token->name, kind ? kind : "",
-             p->device->identity,
-             p->weights == PIPELINE_AS_STORED || (p->weights == PIPELINE_AUTO && !p->bf16)
-                 ? "as stored"
-                 : pipeline_weights_name(p->weights));
+    bool as_stored = p->weights == PIPELINE_AS_STORED || p->weights == PIPELINE_AUTO;
+    snprintf(how.text, sizeof how.text, "%s%s %s %s%s", p->device->token->name, kind ? kind : "",
+             p->device->identity, as_stored ? "as stored" : pipeline_weights_name(p->weights),
+             p->bf16 ? ", products of bf16" : ""); /* not all CPUs of this name have them */
     return how;
 }
 
