@@ -23,10 +23,19 @@ struct rate_buffers {
     void *workspace;
 };
 
-static int rate_work(struct device *device, struct rate_buffers *b, double *rate)
+static struct token_linear rate_linear(bool bf16)
 {
-    const struct token_linear linear = {
-        .rows = RATE_ROWS, .in = RATE_WIDTH, .out = RATE_WIDTH, .weight = b->weight};
+    return (struct token_linear){.rows = RATE_ROWS,
+                                 .in = RATE_WIDTH,
+                                 .out = RATE_WIDTH,
+                                 .weight_type = bf16 ? TOKEN_BF16 : TOKEN_F32,
+                                 .bf16 = bf16};
+}
+
+static int rate_work(struct device *device, bool bf16, struct rate_buffers *b, double *rate)
+{
+    struct token_linear linear = rate_linear(bf16);
+    linear.weight = b->weight;
     const struct token_epilogue none = {0};
     for (int i = 0; i < RATE_TRIES; i++) {
         double began = clock_seconds();
@@ -55,10 +64,11 @@ static int rate_copies(struct device *device, struct rate_buffers *b, double *ra
     return code;
 }
 
-/* Where it cannot be found out, for want of memory, estimates are left out. */
-static void measure_rates(struct device *device, struct placement_options *options)
+/* bf16: of products of it. Where it cannot be found out, for want of memory, estimates are left
+ * out. */
+static void measure_rates(struct device *device, bool bf16, struct placement_options *options)
 {
-    const struct token_linear linear = {.rows = RATE_ROWS, .in = RATE_WIDTH, .out = RATE_WIDTH};
+    const struct token_linear linear = rate_linear(bf16);
     const size_t rows = (size_t)RATE_ROWS * RATE_WIDTH * sizeof(float);
     struct rate_buffers b = {0};
     struct plan *plan = plan_create();
@@ -73,7 +83,7 @@ static void measure_rates(struct device *device, struct placement_options *optio
                      &b.workspace) == OK &&
         plan_commit(plan, device) == OK;
     if (!ready || rate_copies(device, &b, &options->copy_rate) < 0 ||
-        rate_work(device, &b, &options->work_rate) < 0)
+        rate_work(device, bf16, &b, &options->work_rate) < 0)
         options->work_rate = options->copy_rate = 0;
     plan_free(plan);
 }
@@ -129,7 +139,8 @@ int plan_model(const struct model_plan *plan)
     TRY_CLEANUP(named_model_size(&model, plan->size, &width, &height));
     named_model_check_image(&model, plan->from_image);
     TRY_CLEANUP(device_open(&device, plan->device ? plan->device : "auto", 0));
-    if (token_check_device(device) == OK) measure_rates(device, &options);
+    if (token_check_device(device) == OK)
+        measure_rates(device, pipeline_has_bf16(weights, model.folder, device), &options);
     TRY_CLEANUP(pipeline_open(&pipeline, model.folder, device, &options, weights));
     TRY_CLEANUP(
         named_model_request(&model, width, height, (int)plan->steps, plan->from_image, &request));

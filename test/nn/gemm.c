@@ -33,7 +33,6 @@ static const struct token_linear shapes[SHAPES] = {
     {.rows = 451, .in = 96, .out = 100, .chunk = 225, .y_stride = 104},
     {.rows = 600, .in = 40, .out = 24, .chunk = 300},
     {.rows = 1024, .in = 33, .out = 65, .chunk = 512, .weight_type = TOKEN_BF16},
-    {.rows = 1, .in = 1030, .out = 15, .chunk = 1, .weight_type = TOKEN_BF16, .bf16 = true},
     {.rows = 17, .in = 31, .out = 33, .chunk = 1, .weight_type = TOKEN_BF16, .bf16 = true},
     {.rows = 33,
      .in = 513,
@@ -43,7 +42,8 @@ static const struct token_linear shapes[SHAPES] = {
      .bf16 = true,
      .x_stride = 516,
      .y_stride = 19},
-    {.rows = 161, .in = 33, .out = 401, .chunk = 32, .weight_type = TOKEN_BF16, .bf16 = true},
+    {.rows = 18, .in = 1030, .out = 15, .chunk = 1, .weight_type = TOKEN_BF16, .bf16 = true},
+    {.rows = 161, .in = 33, .out = 530, .chunk = 32, .weight_type = TOKEN_BF16, .bf16 = true},
     {.rows = 700, .in = 64, .out = 48, .chunk = 300, .weight_type = TOKEN_BF16, .bf16 = true},
 };
 

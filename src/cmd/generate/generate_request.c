@@ -324,9 +324,10 @@ static int resolve_choices(struct generate_job *job, const struct generate_optio
 
 void generate_settle_weights(struct generate_job *job, const struct device *device)
 {
-    job->weights = pipeline_weights_settled(job->weights, &job->model, device);
+    bool has_bf16 = pipeline_has_bf16(job->weights, &job->model, device);
+    if (job->weights == PIPELINE_AUTO && !has_bf16) job->weights = PIPELINE_AS_STORED;
     job->dtype = pipeline_weights_name(job->weights);
-    if (job->weights == PIPELINE_BF16 && !device->token->bf16)
+    if (job->weights == PIPELINE_BF16 && !has_bf16)
         log_info("--dtype bf16: products of f32, as %s has no faster ones of bf16", device->name);
 }
 

@@ -50,7 +50,7 @@ int generate_open_model(struct generate_job *job, const char *operand);
 int generate_resolve_request(struct generate_job *job, const struct generate_options *options);
 void generate_job_reset(struct generate_job *job);
 
-/* Before pipeline_open and generate_describe: what job->weights come to on this device. */
+/* Before pipeline_open and generate_describe: auto becomes f32 where it is the same here. */
 void generate_settle_weights(struct generate_job *job, const struct device *device);
 
 /* The words of an image's PNG; seed: its own. */

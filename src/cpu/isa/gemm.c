@@ -279,6 +279,7 @@ const struct gemm_kernels ISA_NAME(gemm_kernels) = {
     .columns = PANEL,
     .part_rows = GEMM_PART_ROWS,
     .part_columns = GEMM_COLUMNS,
+    .few_columns = GEMM_COLUMNS,
     .part = ISA_NAME(gemm_part),
     .add_rows = ISA_NAME(gemm_add_rows),
 };

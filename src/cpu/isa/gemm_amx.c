@@ -8,7 +8,7 @@ enum {
     AMX_LINES = 16, /* of a tile */
     AMX_STEP = 32,  /* of the depth */
     AMX_TILE = AMX_LINES * AMX_STEP,
-    AMX_SIDE = 2 * AMX_LINES, /* of the sums */
+    AMX_SIDE = GEMM_AMX_SIDE, /* of the sums: two tiles */
     AMX_SUMS = AMX_SIDE * AMX_SIDE
 };
 
@@ -214,18 +214,13 @@ static void amx_panel(const struct gemm *g, const struct amx_block *block, const
     }
 }
 
-_Static_assert(AMX_SUMS * 4 + GEMM_AMX_DEPTH * (GEMM_AMX_COLUMNS + GEMM_AMX_ROWS) * 2 <=
-                   GEMM_WORKSPACE * 4,
-               "more workspace than the others have");
-
 static void gemm_part_amx(const struct gemm *g, const struct gemm_part *part, float *workspace)
 {
-    uint16_t *b = (uint16_t *)(void *)(workspace + AMX_SUMS),
-             *a = b + GEMM_AMX_DEPTH * GEMM_AMX_COLUMNS;
-    struct amx_block block = {.a = a, .b = b, .sums = workspace};
     size_t blocks = (g->k + GEMM_AMX_DEPTH - 1) / GEMM_AMX_DEPTH;
     size_t depth = (amx_steps(g->k) + blocks - 1) / blocks * AMX_STEP;
-    size_t columns = (part->columns + AMX_SIDE - 1) / AMX_SIDE * AMX_SIDE;
+    size_t columns = gemm_amx_whole(part->columns, GEMM_AMX_COLUMNS);
+    uint16_t *b = (uint16_t *)(void *)(workspace + AMX_SUMS), *a = b + depth * columns;
+    struct amx_block block = {.a = a, .b = b, .sums = workspace};
     amx_begin();
     for (; block.depth < g->k; block.depth += block.count) {
         block.count = amx_least(depth, g->k - block.depth);
@@ -245,7 +240,8 @@ static void gemm_part_amx(const struct gemm *g, const struct gemm_part *part, fl
 const struct gemm_kernels gemm_kernels_amx = {
     .rows = AMX_SIDE,
     .columns = AMX_SIDE,
-    .part_rows = GEMM_AMX_PART_ROWS,
+    .part_rows = GEMM_PART_ROWS,
     .part_columns = GEMM_AMX_COLUMNS,
+    .few_columns = GEMM_AMX_FEW_COLUMNS,
     .part = gemm_part_amx,
 };

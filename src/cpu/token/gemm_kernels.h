@@ -36,7 +36,9 @@ struct gemm_part {
 struct gemm_kernels {
     size_t rows, columns; /* of a tile of sums in registers: cuts are multiples of these */
     size_t part_rows, part_columns; /* of a part: rows are best at most so many, columns are */
-    /* One part of C with a workspace of GEMM_WORKSPACE floats, aligned to 64 bytes. */
+    size_t few_columns;             /* likewise, where C has no more rows than a tile */
+    /* One part of C with a workspace of GEMM_WORKSPACE floats (gemm_kernels_amx:
+     * gemm_amx_workspace), aligned to 64 bytes. */
     void (*part)(const struct gemm *gemm, const struct gemm_part *part, float *workspace);
     /* to[j] += the sum of from[i * stride + j] over i < rows, for j < count <= 64 */
     void (*add_rows)(float *to, const float *from, size_t rows, size_t stride, size_t count);
@@ -48,14 +50,29 @@ struct gemm_kernels {
 enum { GEMM_COLUMNS = 384, GEMM_PART_ROWS = 672, GEMM_ROWS = 112 };
 enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS + GEMM_ROWS) + 16 * GEMM_ROWS };
 
-/* Those of bf16 on AMX (isa/gemm_amx.c), whose blocks are larger, as its numbers are half as long.
- */
+/* Of products of bf16 on AMX (isa/gemm_amx.c): larger ones, as its numbers are half as long and its
+ * sums so quick that packing A anew for each part shows. */
 enum {
-    GEMM_AMX_DEPTH = 512,
-    GEMM_AMX_COLUMNS = 384,
-    GEMM_AMX_PART_ROWS = 672,
-    GEMM_AMX_ROWS = 128
+    GEMM_AMX_DEPTH = 1024,
+    GEMM_AMX_COLUMNS = 512,
+    GEMM_AMX_FEW_COLUMNS = 128, /* of B alone: packed and read once */
+    GEMM_AMX_ROWS = 128,
+    GEMM_AMX_SIDE = 32 /* rows and columns that are summed at once */
 };
+
+static inline size_t gemm_amx_whole(size_t count, size_t most)
+{
+    size_t whole = (count + GEMM_AMX_SIDE - 1) / GEMM_AMX_SIDE * GEMM_AMX_SIDE;
+    return whole < most ? whole : most;
+}
+
+/* Floats of workspace for products of up to this shape. */
+static inline size_t gemm_amx_workspace(size_t m, size_t n, size_t k)
+{
+    size_t depth = gemm_amx_whole(k, GEMM_AMX_DEPTH);
+    size_t lines = gemm_amx_whole(n, GEMM_AMX_COLUMNS) + gemm_amx_whole(m, GEMM_AMX_ROWS);
+    return GEMM_AMX_SIDE * GEMM_AMX_SIDE + depth * lines / 2;
+}
 
 extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
 /* Of GEMM_BF16 alone, whose A is rounded to bf16; part alone, forward: b_depth and a_depth are 1,

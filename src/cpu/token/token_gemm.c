@@ -31,18 +31,28 @@ static const struct gemm_kernels *gemm_kernels_bf16(void)
     return NULL;
 }
 
-/* Of any product, by the threads there are. */
+/* Floats of a thread for any product of up to this shape. */
+static size_t gemm_workspace(size_t m, size_t n, size_t k)
+{
+    size_t amx = gemm_kernels_bf16() ? gemm_amx_workspace(m, n, k) : 0;
+    return amx > GEMM_WORKSPACE ? amx : GEMM_WORKSPACE;
+}
+
+/* By the threads there are. */
 static size_t gemm_linear_workspace(const struct device *device, const struct token_linear *l)
 {
     (void)device;
-    (void)l;
-    return (size_t)threads_count() * GEMM_WORKSPACE * sizeof(float);
+    size_t each = l->weight_type == TOKEN_BF16
+                      ? gemm_workspace((size_t)l->rows, (size_t)l->out, (size_t)l->in)
+                      : GEMM_WORKSPACE;
+    return (size_t)threads_count() * each * sizeof(float);
 }
 
 struct gemm_job {
     const struct gemm *gemm;
     const struct gemm_kernels *kernels;
     float *workspace;
+    size_t each;          /* floats of it: a thread's */
     size_t rows, columns; /* of a part */
     size_t across;        /* parts side by side */
 };
@@ -56,7 +66,7 @@ static void gemm_parts(void *context, int64_t from, int64_t to)
 {
     const struct gemm_job *job = context;
     const struct gemm *g = job->gemm;
-    float *workspace = job->workspace + (size_t)threads_self() * GEMM_WORKSPACE;
+    float *workspace = job->workspace + (size_t)threads_self() * job->each;
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         struct gemm_part p = {.row = i / job->across * job->rows,
                               .column = i % job->across * job->columns};
@@ -76,13 +86,16 @@ static void gemm_compute(const struct gemm *g, const struct gemm_kernels *kernel
 {
     if (g->m == 0 || g->n == 0) return;
     struct gemm_job job = {.gemm = g, .kernels = kernels, .workspace = workspace};
+    job.each =
+        kernels == gemm_kernels_bf16() ? gemm_amx_workspace(g->m, g->n, g->k) : GEMM_WORKSPACE;
     enum { SHARES = 4, FEWEST_TILES = 4 };
     size_t unit = kernels->columns, height = kernels->rows;
     size_t wanted = threads_count() > 1 ? (size_t)threads_count() * SHARES : 1;
     /* simple operations of a whole part; less is not worth a thread */
     size_t work = g->m * g->n / 8 * g->k / (1 << 14) + 1;
     if (wanted > work) wanted = work;
-    size_t across = ceil_divide(g->n, kernels->part_columns);
+    size_t most_columns = g->m > height ? kernels->part_columns : kernels->few_columns;
+    size_t across = ceil_divide(g->n, most_columns);
     size_t least = ceil_divide(g->m, kernels->part_rows);
     size_t down = ceil_divide(wanted, across), most = ceil_divide(g->m, FEWEST_TILES * height);
     if (down > most) down = most;

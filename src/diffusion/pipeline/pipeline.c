@@ -68,24 +68,24 @@ static int set_stages(struct pipeline *p)
 static const struct denoise_kind *const pipeline_kinds[] = {
     [DENOISER_S3DIT] = &denoise_s3dit, [DENOISER_MMDIT] = &denoise_mmdit};
 
-static bool has_bf16(const struct store_tensor *const *weights, const struct block_list *list)
+static bool stores_bf16(const struct store_tensor *const *weights, const struct block_list *list)
 {
     for (int t = 0; weights && t < list->tensor_count; t++)
         if (list->tensors[t].is_matrix && weights[t]->type == TENSOR_BF16) return true;
     return false;
 }
 
-enum pipeline_weights pipeline_weights_settled(enum pipeline_weights weights,
-                                               const struct model_folder *model,
-                                               const struct device *device)
+bool pipeline_has_bf16(enum pipeline_weights weights, const struct model_folder *model,
+                       const struct device *device)
 {
-    if (weights != PIPELINE_AUTO) return weights;
+    if (!device->token || !device->token->bf16) return false;
+    if (weights != PIPELINE_AUTO) return weights == PIPELINE_BF16;
     const struct model_encoder *const encoders[] = {&model->reader, &model->pooled};
-    bool has = has_bf16(model->weights, model->network.traits->list(model));
     for (int i = 0; i < 2; i++)
-        if (encoders[i]->layers.network)
-            has = has || has_bf16(encoders[i]->weights, encoders[i]->layers.list);
-    return has && device->token->bf16 ? PIPELINE_AUTO : PIPELINE_AS_STORED;
+        if (encoders[i]->layers.network &&
+            stores_bf16(encoders[i]->weights, encoders[i]->layers.list))
+            return true;
+    return stores_bf16(model->weights, model->network.traits->list(model));
 }
 
 int pipeline_open(struct pipeline **out, const struct model_folder *model, struct device *device,
@@ -97,8 +97,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
     p->model = model;
     p->device = device;
     p->weights = weights;
-    p->bf16 = device->token && device->token->bf16 &&
-              (weights == PIPELINE_BF16 || weights == PIPELINE_AUTO);
+    p->bf16 = pipeline_has_bf16(weights, model, device);
     p->kind = pipeline_kinds[model->network.traits->kind];
     int code = placement_open(&p->placement, device, options);
     if (code == OK) code = p->kind->open(p);

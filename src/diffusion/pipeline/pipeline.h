@@ -55,11 +55,9 @@ bool pipeline_request_is_guided(const struct pipeline_request *request);
 int pipeline_open(struct pipeline **pipeline, const struct model_folder *model,
                   struct device *device, const struct placement_options *options,
                   enum pipeline_weights weights);
-/* PIPELINE_AUTO only where it is something else than PIPELINE_AS_STORED: the device gains from
- * products of bf16, and a matrix is stored so. */
-enum pipeline_weights pipeline_weights_settled(enum pipeline_weights weights,
-                                               const struct model_folder *model,
-                                               const struct device *device);
+/* Whether any of its products is one of bf16. */
+bool pipeline_has_bf16(enum pipeline_weights weights, const struct model_folder *model,
+                       const struct device *device);
 void pipeline_close(struct pipeline *pipeline); /* accepts NULL */
 
 /* Sides that are multiples of it have patches; and likewise noise in whole blocks too. */
