@@ -63,7 +63,8 @@ static int png_output_write_header(struct png_encoder *encoder)
     png_set_compression_level(png, COMPRESSION_LEVEL);
     /* Behind PNG's filters photographs and renders hold hardly any strings that come again: without
      * the search for them (runs are still found) a Kodak photograph is written in 26 ms, not 96,
-     * and is half a percent larger; a drawing of ellipses in 34, not 60, and 9 % larger. */
+     * and is half a percent larger; a drawing of ellipses in 34, not 60, and 9 % larger; one with
+     * flat areas (scripts/demo.sh --draw) in the same time and 30 % larger. */
     png_set_compression_strategy(png, Z_RLE);
     png_set_IHDR(png, encoder->info, (png_uint_32)shape->width, (png_uint_32)shape->height,
                  shape->type == SAMPLE_U16 ? 16 : 8, colour[shape->channels], PNG_INTERLACE_NONE,

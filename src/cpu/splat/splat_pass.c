@@ -361,13 +361,19 @@ static bool splat_pass_is_stopped(const struct splat_pass *pass)
     return __atomic_load_n(pass->stopped, __ATOMIC_RELAXED);
 }
 
-/* Renders bands from..to-1 without a target. */
-static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
-                         int to)
+/* Renders bands without a target: from *next on the next one that no thread has taken yet, up to
+ * end - 1. */
+static void render_bands(const struct splat_pass *pass, struct splat_thread *thread, int *next,
+                         int end)
 {
     thread->columns = (struct splat_columns){0, pass->scene->width, 0, pass->scene->width};
-    for (int band = from; band < to && !splat_pass_is_stopped(pass); band++) {
-        splat_pass_activate(pass->scene, thread, band, band == from, false);
+    for (int active = -1; !splat_pass_is_stopped(pass);) {
+        int band = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
+        if (band >= end) return;
+        bool first = active < 0;
+        for (active = first ? band : active + 1; active < band; active++)
+            splat_pass_activate(pass->scene, thread, active, false, false);
+        splat_pass_activate(pass->scene, thread, band, first, false);
         render_band(pass, thread, band);
         emit_band(pass, thread, band);
     }
@@ -470,28 +476,29 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
     }
 }
 
-/* Parts of the strips (or bands), one for each thread's buffers; whoever is free does them. */
+/* One part for each thread's buffers; whoever is free does them. With a target each has its share
+ * of the strips; without, nothing is summed: any bands will do. */
 struct pass_work {
     const struct splat_pass *pass;
     int parts;
+    int next_band; /* to be rendered without a target */
 };
 
 static void run_parts(void *context, int64_t from, int64_t to)
 {
-    const struct pass_work *work = context;
+    struct pass_work *work = context;
     const struct splat_pass *pass = work->pass;
     struct splat_scene *scene = pass->scene;
-    int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first, n = work->parts;
+    int n = work->parts;
     for (int t = (int)from; t < (int)to; t++) {
         struct splat_thread *thread = &scene->threads[t];
-        if (pass->target) {
-            int begin = splat_strip_start(scene, scene->strips * t / n);
-            int end = splat_strip_start(scene, scene->strips * (t + 1) / n);
-            if (begin < end) compare_range(pass, thread, begin, end);
-        } else { /* nothing is summed: any share of the bands will do */
-            int begin = first + count * t / n, end = first + count * (t + 1) / n;
-            if (begin < end) render_range(pass, thread, begin, end);
+        if (!pass->target) {
+            render_bands(pass, thread, &work->next_band, pass->last_row / TILE + 1);
+            continue;
         }
+        int begin = splat_strip_start(scene, scene->strips * t / n);
+        int end = splat_strip_start(scene, scene->strips * (t + 1) / n);
+        if (begin < end) compare_range(pass, thread, begin, end);
     }
 }
 
@@ -509,8 +516,9 @@ int splat_pass_run(const struct splat_pass *asked)
     for (int s = 0; s < scene->strips; s++)
         scene->carry_count[s] = 0;
     if (pass->target) memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
-    struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
-                                                                       : scene->strips};
+    struct pass_work work = {
+        pass, scene->thread_count < scene->strips ? scene->thread_count : scene->strips,
+        pass->first_row / TILE};
     threads_for(work.parts, 1, run_parts, &work);
     return stopped ? fail(ERR_STOPPED, "stopped within a pass over the image") : OK;
 }
