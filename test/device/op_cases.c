@@ -144,6 +144,7 @@ static const struct {
     {"splat", offsetof(struct splat_ops, workspace_bytes), "asked by every case"},
     {"splat", offsetof(struct splat_ops, staging_bytes), "test/cuda/cuda_splat_beside.c"},
     {"splat", offsetof(struct splat_ops, count_pairs), "a figure"},
+    {"splat", offsetof(struct splat_ops, render_bytes), "test/splat/splat_ops.c"},
 };
 
 static bool has_case(const char *table, size_t offset)
