@@ -60,9 +60,9 @@ static void axis_reach(struct axis *axis, double value)
 static void axis_widen(struct axis *axis)
 {
     if (axis->high > axis->low) return;
-    double by = axis->low == 0 ? 1 : fabs(axis->low) * 0.1;
+    double by = fabs(axis->low) * 0.1;
     axis->low -= by;
-    axis->high += by;
+    axis->high += by > 0 ? by : 1; /* nothing that a run measures is below a 0 */
 }
 
 /* Both axes; false: there is no point. */
