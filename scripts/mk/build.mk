@@ -83,6 +83,6 @@ define isa_rule
 $(COMMON)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 	@mkdir -p $$(@D)
 	@echo "cc $$< ($(1))"
-	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(HOT_LEVEL) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(HOT_LEVEL) $(HOT_GCOV) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS) bf16 amx,$(eval $(call isa_rule,$(i))))

@@ -59,7 +59,7 @@ NVCC_SMALL   := $(filter -%,$(NVCC_IS))
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),$(filter $(patsubst gpu=%,%,$(filter gpu=%,$(NVCC_IS))),75 80 86 89 90 100 120),$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-KIND    := $(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)$(if $(SOURCE_DATE_EPOCH),-dated)
+KIND    := $(if $(SAN),-$(SAN))$(if $(GCOV),-gcov$(GCOV:1=))$(if $(filter 1,$(WERROR)),-werror)$(if $(SOURCE_DATE_EPOCH),-dated)
 B       := build/$(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)$(if $(filter 0,$(HAVE_HTTP)),-h0)-c$(CUDA_KIND)$(KIND)
 # What is the same whatever libraries there are: nearly all objects, for all such builds.
 COMMON  := build/$(CC)$(KIND)
@@ -69,6 +69,8 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wm
 OPT_LEVEL := -O3
 # Of src/cpu/isa: many times as slow where its parts are not inlined.
 HOT_LEVEL := $(OPT_LEVEL)
+# GCOV=1 counts all that runs, GCOV=-calls all but these loops, which take ten times as long when they are counted.
+HOT_GCOV := $(if $(filter -calls,$(GCOV)),-fno-profile-arcs -fno-test-coverage)
 OPT     := $(OPT_LEVEL) -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
 # Who asks for a build that is the same anywhere and at any time says SOURCE_DATE_EPOCH: no path of this folder is in it.
 SAMEFLAGS := $(if $(SOURCE_DATE_EPOCH),-ffile-prefix-map=$(CURDIR)=.)

@@ -46,13 +46,17 @@ $(B)/gemm_speed: test/cpu_bench/gemm_speed.c $(LIB_OBJ)
 	@echo "link $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+# All tests with the loops of src/cpu/isa uncounted, then the unit suites of these loops with them: what any of both ran.
+COVERAGE := CC=gcc CUDA=0 SAN= WERROR=0 OPT_LEVEL=-O1
+LOOP_SUITES := op_cases conv gemm attention token_ops nn_ops splat_ops splat_math splat_fit splat_mask_test splat_importance
 coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill" CASES=20: these tests, fewer of torture
-	@$(MAKE) --no-print-directory CC=gcc CUDA=0 SAN= WERROR=0 GCOV=1 OPT_LEVEL=-O1 coverage-run
+	@$(MAKE) --no-print-directory $(COVERAGE) HOT_LEVEL=-O3 GCOV=-calls coverage-run
+	@SKIP_SLOW=1 $(MAKE) --no-print-directory $(COVERAGE) GCOV=1 SUITES="$(or $(SUITES),$(LOOP_SUITES))" CASES= coverage-run
+	@scripts/coverage.py build/gcc*-gcov build/gcc*-gcov-calls
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
-	@IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan looks || echo "torture failed: likewise"
-	@scripts/coverage.py $(B) $(COMMON)
+	@[ "$(GCOV)" = 1 ] || IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan looks || echo "torture failed: likewise"
 
 # CASES=1000: of each row and task, evenly among all.
 torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes
