@@ -184,6 +184,7 @@ int cmd_tokenize(int argc, char **argv)
         .options = rows,
         .min_operands = 2,
         .max_operands = 2,
+        .texts = true,
         .examples = "imgtrain tokenize Z-Image-Turbo \"a red cat\"\n"
                     "imgtrain tokenize FLUX.1-schnell @prompt.txt --encoder 2 --ids\n",
     };

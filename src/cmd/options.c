@@ -112,6 +112,9 @@ static bool options_in_range(const struct option_row *row, double value)
 static int set_value(const struct option_row *row, const char *shown, const char *value)
 {
     if (row->text) {
+        /* no name of anything: most often a shell's variable that is not set */
+        if (!*value && strncmp(row->argument, "TEXT", 4) != 0)
+            return fail(ERR_USAGE, "%s is empty: it needs %s", shown, row->argument);
         *row->text = value;
     } else if (row->integer) {
         if (!number_parse_int(value, row->integer))
@@ -207,6 +210,10 @@ static int check_operands(const struct option_usage *usage, char **argv, int cou
     if (usage->max_operands >= 0 && count > usage->max_operands)
         return fail(ERR_USAGE, "%s: what is '%s'? (usage: %s)", argv[0],
                     argv[usage->max_operands + 1], usage->usage);
+    for (int i = 1; i <= count && !usage->texts; i++)
+        if (!*argv[i])
+            return fail(ERR_USAGE, "%s: argument %d is empty (usage: %s)", argv[0], i,
+                        usage->usage);
     return OK;
 }
 

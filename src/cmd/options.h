@@ -34,6 +34,7 @@ struct option_usage {
     int min_operands;
     int max_operands;     /* -1: any number */
     bool keys;            /* operands may be KEY=VALUE of a config: --KEY=VALUE is taken for that */
+    bool texts;           /* operands may be texts, which may be empty; names may not */
     const char *examples; /* lines, each a command */
 };
 
@@ -42,7 +43,8 @@ enum { OPTIONS_HELP = 1 };
 /* Fills in the options and moves the operands to argv[1..*operand_count]. Options and operands may
  * be mixed; "--" ends the options, "-" is an operand; --name=value, --name value, -o value,
  * -ovalue, -abc are understood; where `keys` may be given --KEY=VALUE becomes the operand
- * KEY=VALUE, as other programs have it, and --KEY VALUE is answered with how to write it. 0;
+ * KEY=VALUE, as other programs have it, and --KEY VALUE is answered with how to write it. What is
+ * empty is refused, but for an option's TEXT. 0;
  * OPTIONS_HELP after printing the help text to stdout because of -h or
  * --help: the command then returns this as it is; ERR_USAGE. */
 int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count);

@@ -18,6 +18,12 @@ err_is "imgtrain: unknown command 'confg': did you mean 'config'?"
 run 64 imgtrain config --jsn
 err_is "imgtrain: unknown option --jsn: did you mean --json?"
 run 64 imgtrain config --json=1
+run 64 imgtrain info ""
+err_is "imgtrain: info: argument 1 is empty (usage: imgtrain info FILE|RUN|MODEL [--json] [--tensors] [--schedule])"
+run 64 imgtrain video . -o ""
+err_is "imgtrain: -o is empty: it needs FILE"
+run 64 imgtrain train a.png --output=
+err_is "imgtrain: --output is empty: it needs RUN"
 run 64 imgtrain config --json --yaml
 run 74 sh -c '"$0" config >/dev/full' "$program"
 err_lines 1
