@@ -191,6 +191,7 @@ const struct splat_ops splat_cuda_ops = {
     .step = splat_cuda_step,
     .evaluate = splat_cuda_evaluate,
     .render = splat_cuda_render,
+    .render_bytes = NULL,
     .show = splat_cuda_show,
     .adam = splat_cuda_adam,
     .train = splat_cuda_train,
