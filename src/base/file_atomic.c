@@ -9,15 +9,25 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* /dev/stdout is one, whatever that is. */
+static bool links_to_descriptor(const char *path)
+{
+    char target[sizeof "/proc/"];
+    const size_t most = sizeof target - 1;
+    return readlink(path, target, most) == (ssize_t)most && memcmp(target, "/proc/", most) == 0;
+}
+
 /* A device would be gone, and a file in its place, as root's /dev/null or /dev/stdout. A pipe of
  * this very name may go: one within a run's folder keeps no run from being resumed. */
-static int refuse_to_replace(const char *path)
+int file_atomic_check(const char *path)
 {
     struct stat info;
-    if (stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) return OK;
+    bool fits = stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode);
+    if (fits && !links_to_descriptor(path)) return OK;
     if (lstat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return OK;
     return fail(ERR_OUTPUT, "create %s: a device, or a link to what is no file", path);
 }
@@ -25,7 +35,7 @@ static int refuse_to_replace(const char *path)
 int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes)
 {
     *file = (struct file_atomic){.fd = -1};
-    TRY(refuse_to_replace(path));
+    TRY(file_atomic_check(path));
     file->path = string_format("%s", path);
     if (!file->path) return ERR_SYSTEM;
     int code = temporary_create(path, &file->temporary, &file->fd);

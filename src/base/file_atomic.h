@@ -12,8 +12,10 @@ struct file_atomic {
     char *temporary; /* name until commit */
 };
 
-/* Opens the temp file and reserves `bytes` (0: unknown), so that a full disk shows here. ERR_OUTPUT
- * for the path of a device, or of a link to a device or a pipe. */
+/* ERR_OUTPUT for the path of a device, or of a link to a device, a pipe or an open file
+ * (/dev/stdout): file_atomic_open refuses it, too. */
+int file_atomic_check(const char *path);
+/* Opens the temp file and reserves `bytes` (0: unknown), so that a full disk shows here. */
 int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes);
 /* Writes all bytes, or fails with ERR_IO. */
 int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes);

@@ -247,9 +247,11 @@ static void print_json(const struct generation *g)
     puts("}");
 }
 
-/* The folder of a file that is written in the end. */
-static int make_folder_of(const char *path)
+/* Makes the folder of a file that is written in the end. */
+static int prepare_output(const char *path)
 {
+    TRY(file_atomic_check(path));
+    if (file_is_dir(path)) return fail(ERR_OUTPUT, "create %s: a folder", path);
     char *folder = string_format("%s", path), *slash = folder ? strrchr(folder, '/') : NULL;
     int code = folder ? OK : ERR_SYSTEM;
     if (slash && slash > folder) {
@@ -272,8 +274,8 @@ static int generate_on_device(struct generation *g)
     TRY(name_outputs(g));
     TRY(allocate_images(g));
     if (g->options->dump && !(g->dump = generate_dump_open())) return ERR_SYSTEM;
-    TRY(make_folder_of(g->paths[0]));
-    if (g->dump) TRY(make_folder_of(g->options->dump));
+    TRY(prepare_output(g->paths[0]));
+    if (g->dump) TRY(prepare_output(g->options->dump));
     say_start(g);
     int code = make_images(g);
     if (g->options->json) print_json(g);

@@ -181,6 +181,7 @@ refused 64 "16x16 or 20x16" --prompt a --size 18x16
 refused 64 "--guidance -1" --prompt a --size 16 --guidance -1
 refused 31 "" --prompt a --size 16 --memory-limit 1KB
 refused 73 "vae.yaml" --prompt a --size 16 --dump vae.yaml/none.safetensors
+refused 73 "vae: a folder" --prompt a --size 16 --dump vae
 broken() { # FILE FROM TO SAYS
     cp "dev/$1" kept
     sed "s/$2/$3/" kept >"dev/$1"
