@@ -19,6 +19,9 @@ struct amx_config {
     uint8_t rows[16];
 };
 
+/* What compilers do not know: that tiles read memory. */
+#define AMX_BARRIER() __asm__ volatile("" ::: "memory")
+
 static void amx_begin(void)
 {
     struct amx_config config = {.palette = 1};
@@ -26,11 +29,10 @@ static void amx_begin(void)
         config.bytes[t] = 64;
         config.rows[t] = AMX_LINES;
     }
+    /* GCC's intrinsic says that it reads the first 8 bytes, as a pointer. */
+    __asm__ volatile("" ::"m"(config) : "memory");
     _tile_loadconfig(&config);
 }
-
-/* What compilers do not know: that tiles read memory. */
-#define AMX_BARRIER() __asm__ volatile("" ::: "memory")
 
 /* ---- packing: tile after tile down the depth ---- */
 

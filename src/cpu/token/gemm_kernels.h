@@ -1,7 +1,7 @@
 /* Matrix products of any shape: C [m][n] = A [m][k] B [k][n], by the vector code of one instruction
- * set. Each output is a sum over blocks of GEMM_DEPTH of k at most, as equal as can be, each from
- * zero and in order, added one after the other: its bits depend on k and its chunks alone, not on
- * m, n, threads or where the work is cut. */
+ * set. Each output is a sum over blocks of GEMM_DEPTH of k at most (AMX: GEMM_AMX_DEPTH), as equal
+ * as can be, each from zero and in order, added one after the other: its bits depend on k and its
+ * chunks alone, not on m, n, threads or where the work is cut. */
 #ifndef IMGTRAIN_CPU_TOKEN_GEMM_KERNELS_H
 #define IMGTRAIN_CPU_TOKEN_GEMM_KERNELS_H
 
