@@ -52,11 +52,11 @@ LOOP_SUITES := op_cases conv gemm attention token_ops nn_ops splat_ops splat_mat
 coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill" CASES=20: these tests, fewer of torture
 	@$(MAKE) --no-print-directory $(COVERAGE) HOT_LEVEL=-O3 GCOV=-calls coverage-run
 	@SKIP_SLOW=1 $(MAKE) --no-print-directory $(COVERAGE) GCOV=1 SUITES="$(or $(SUITES),$(LOOP_SUITES))" CASES= coverage-run
-	@scripts/coverage.py build/gcc*-gcov build/gcc*-gcov-calls
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
 	@[ "$(GCOV)" = 1 ] || IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan looks || echo "torture failed: likewise"
+	@[ "$(GCOV)" != 1 ] || scripts/coverage.py $(B) $(COMMON) $(subst -gcov,-gcov-calls,$(B) $(COMMON))
 
 # CASES=1000: of each row and task, evenly among all.
 torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes
