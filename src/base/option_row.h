@@ -15,6 +15,7 @@ struct option_row {
     const char *help;     /* one line */
     bool *flag;           /* set to true */
     const char **text;    /* borrowed from argv */
+    bool may_be_empty;    /* the text, which is no name of anything */
     int64_t *integer;     /* low..high, where these differ */
     double *number;       /* likewise */
     double low, high;

@@ -112,8 +112,8 @@ static bool options_in_range(const struct option_row *row, double value)
 static int set_value(const struct option_row *row, const char *shown, const char *value)
 {
     if (row->text) {
-        /* no name of anything: most often a shell's variable that is not set */
-        if (!*value && strncmp(row->argument, "TEXT", 4) != 0)
+        /* most often a shell's variable that is not set */
+        if (!*value && !row->may_be_empty)
             return fail(ERR_USAGE, "%s is empty: it needs %s", shown, row->argument);
         *row->text = value;
     } else if (row->integer) {

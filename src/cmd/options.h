@@ -44,7 +44,7 @@ enum { OPTIONS_HELP = 1 };
  * be mixed; "--" ends the options, "-" is an operand; --name=value, --name value, -o value,
  * -ovalue, -abc are understood; where `keys` may be given --KEY=VALUE becomes the operand
  * KEY=VALUE, as other programs have it, and --KEY VALUE is answered with how to write it. What is
- * empty is refused, but for an option's TEXT. 0;
+ * empty is refused where nothing says that it may be. 0;
  * OPTIONS_HELP after printing the help text to stdout because of -h or
  * --help: the command then returns this as it is; ERR_USAGE. */
 int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count);

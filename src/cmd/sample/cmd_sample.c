@@ -233,6 +233,7 @@ int cmd_sample(int argc, char **argv)
         {.name = "tags",
          .argument = "LIST",
          .text = &options.tags,
+         .may_be_empty = true,
          .help =
              "samples with these tags, of a model with `labels: tags`: \"red, round\"; without\n"
              "it the sets of tags of the training take turns"},
