@@ -10,6 +10,8 @@
 #include "test/support.h"
 
 #include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { SHAPES = 17 };
 
@@ -204,6 +206,47 @@ START_TEST(bits_do_not_depend_on_the_cut)
 }
 END_TEST
 
+/* A copy that ends where memory does: who goes beyond it crashes. */
+static void *gemm_at_an_end(const void *from, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
+    char *at = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(at, MAP_FAILED);
+    ck_assert_int_eq(mprotect(at + whole, page, PROT_NONE), 0);
+    return memcpy(at + whole - bytes, from, bytes);
+}
+
+START_TEST(nothing_behind_the_operands_is_touched)
+{
+    struct gemm_case made, c;
+    gemm_case_make(&made, _i);
+    const struct token_linear *l = &made.l;
+    size_t size = l->weight_type == TOKEN_F32 ? sizeof(float) : sizeof(uint16_t);
+    size_t x = made.xs - token_stride(l->x_stride, l->in) + (size_t)l->in;
+    size_t y = made.ys - token_stride(l->y_stride, l->out) + (size_t)l->out;
+    for (int isa = 0; isa < CPU_ISAS; isa++) {
+        const struct token_ops *ops = gemm_ops(isa);
+        if (!ops) continue;
+        gemm_outputs_make(&made, ops);
+        c = made;
+        c.x = gemm_at_an_end(made.x, x * sizeof *c.x);
+        c.dx = gemm_at_an_end(made.dx, x * sizeof *c.dx);
+        c.y = gemm_at_an_end(made.y, y * sizeof *c.y);
+        c.dy = gemm_at_an_end(made.dy, y * sizeof *c.dy);
+        c.weight = gemm_at_an_end(made.weight, made.weights * size);
+        c.dw = gemm_at_an_end(made.dw, made.weights * sizeof *c.dw);
+        c.bias = gemm_at_an_end(made.bias, (size_t)l->out * sizeof *c.bias);
+        c.db = gemm_at_an_end(made.db, (size_t)l->out * sizeof *c.db);
+        c.workspace =
+            gemm_at_an_end(made.workspace, (ops->linear_workspace(NULL, l) + 63) / 64 * 64);
+        const struct token_epilogue e = {.bias = c.bias, .activation = TOKEN_SILU};
+        gemm_case_run(&c, ops, &e, true, 0, l->rows);
+        gemm_outputs_free(&made);
+    }
+    gemm_case_free(&made);
+}
+END_TEST
+
 Suite *gemm_suite(void);
 Suite *gemm_suite(void)
 {
@@ -211,6 +254,7 @@ Suite *gemm_suite(void)
     TCase *tests = tcase_create("gemm");
     tcase_add_loop_test(tests, products_are_the_plain_ones, 0, SHAPES);
     tcase_add_loop_test(tests, bits_do_not_depend_on_the_cut, 0, SHAPES);
+    tcase_add_loop_test(tests, nothing_behind_the_operands_is_touched, 0, SHAPES);
     suite_add_tcase(suite, tests);
     return suite;
 }
