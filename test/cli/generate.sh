@@ -119,6 +119,18 @@ run 0 imgtrain generate --like eight.png -o again.png
 same eight.png again.png
 run 0 env IMGTRAIN_ISA=avx512 "$program" generate --like p.png --dtype bf16 -o sixteen.png
 err_has "--dtype bf16: products of f32, as cpu: "
+run_script <<'PY'
+import struct, zlib
+png = open("p.png", "rb").read()
+at = png.index(b"tEXtdtype\0")
+size, = struct.unpack(">I", png[at - 4:at])
+chunk = b"tEXtdtype\0auto"
+open("auto.png", "wb").write(png[:at - 4] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+                             + png[at + 4 + size + 4:])
+PY
+run 0 imgtrain generate --like auto.png -o again.png # as from another processor
+err_has "--like: made by products of bf16"
+same p.png again.png
 run 0 imgtrain generate --like out/seed-00002.png -o again.png
 same out/seed-00002.png again.png
 run 0 imgtrain generate --like out/seed-00002.png -n 2 -o again

@@ -325,7 +325,14 @@ static int resolve_choices(struct generate_job *job, const struct generate_optio
 void generate_settle_weights(struct generate_job *job, const struct device *device)
 {
     bool has_bf16 = pipeline_has_bf16(job->weights, &job->model, device);
-    if (job->weights == PIPELINE_AUTO && !has_bf16) job->weights = PIPELINE_AS_STORED;
+    const char *made = png_texts_find(&job->like, "dtype");
+    if (job->weights == PIPELINE_AUTO && !has_bf16) {
+        if (made && strcmp(made, pipeline_weights_name(PIPELINE_AUTO)) == 0)
+            log_warning(
+                "--like: made by products of bf16; by those of f32, as here, this image will "
+                "differ");
+        job->weights = PIPELINE_AS_STORED;
+    }
     job->dtype = pipeline_weights_name(job->weights);
     if (job->weights == PIPELINE_BF16 && !has_bf16)
         log_info("--dtype bf16: products of f32, as %s has no faster ones of bf16", device->name);
