@@ -6,6 +6,7 @@
 #include "base/parse_number.h"
 #include "base/version.h"
 #include "cmd/cmd_load.h"
+#include "cmd/named_model.h"
 #include "cmd/options.h"
 #include "data/dataset.h"
 #include "device/device.h"
@@ -291,19 +292,16 @@ static int resolve_seeds(struct generate_job *job, const struct generate_options
 static int resolve_choices(struct generate_job *job, const struct generate_options *o)
 {
     static const char *const noises[] = {"torch", "philox"};
-    static const char *const types[] = {"auto", "f32", "bf16", "int8", "f16"};
-    static const enum pipeline_weights weights[] = {PIPELINE_AUTO, PIPELINE_AS_STORED,
-                                                    PIPELINE_BF16, PIPELINE_INT8, PIPELINE_BF16};
     static const char *const ways[] = {"none", "model", "sequential", "auto"};
     static const char *const onoff[] = {"0", "1"};
-    int noise = 0, type = 0, way = PLACEMENT_AUTO, prefetch = 1;
+    int noise = 0, way = PLACEMENT_AUTO, prefetch = 1;
     if (o->rng) TRY(parse_choice("--rng", o->rng, noises, 2, &noise));
-    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 5, &type));
+    bool is_f16 = o->dtype && strcmp(o->dtype, "f16") == 0;
+    if (is_f16) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
+    TRY(named_model_weights(is_f16 ? "bf16" : o->dtype, &job->weights));
     if (o->offload) TRY(parse_choice("--offload", o->offload, ways, 4, &way));
     if (o->prefetch) TRY(parse_choice("--prefetch", o->prefetch, onoff, 2, &prefetch));
-    if (type == 4) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
     job->request.noise = (enum noise_kind)noise;
-    job->weights = weights[type];
     job->noise = noises[noise];
     job->placement = (struct placement_options){.way = (enum placement_way)way,
                                                 .budget = (int64_t)o->memory_limit,
