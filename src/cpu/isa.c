@@ -1,5 +1,7 @@
 #include "cpu/isa.h"
 
+#include "base/log.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -62,6 +64,16 @@ static enum cpu_isa isa_detect(void)
 }
 #endif
 
+static void warn_of_no_effect(enum cpu_isa best)
+{
+    const char *wanted = getenv("IMGTRAIN_ISA");
+    for (int level = CPU_ISA_BASE; wanted && level <= (int)best; level++)
+        if (strcmp(wanted, names[level]) == 0) return;
+    if (wanted && *wanted)
+        log_warning("IMGTRAIN_ISA=%s has no effect: this machine can do base to %s", wanted,
+                    names[best]);
+}
+
 /* Asked for every row of an image, and CPUID takes 13 us in a virtual machine. */
 static enum cpu_isa isa_detected(void)
 {
@@ -69,7 +81,7 @@ static enum cpu_isa isa_detected(void)
     int isa = atomic_load_explicit(&kept, memory_order_relaxed);
     if (isa < 0) {
         isa = (int)isa_detect();
-        atomic_store_explicit(&kept, isa, memory_order_relaxed);
+        if (atomic_exchange(&kept, isa) < 0) warn_of_no_effect((enum cpu_isa)isa);
     }
     return (enum cpu_isa)isa;
 }

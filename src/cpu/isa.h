@@ -13,7 +13,8 @@ enum cpu_isa {
 };
 
 /* The best level that the machine and its system support; the environment variable IMGTRAIN_ISA
- * (base, avx2, avx512, avx512bf16, amx) lowers it, so that one machine can test them all. */
+ * (base, avx2, avx512, avx512bf16, amx) lowers it, so that one machine can test
+ * them all; any other value is warned of, once. */
 enum cpu_isa cpu_isa(void);
 const char *cpu_isa_name(enum cpu_isa isa);
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_CLAUSES = 64, CLAUSE_ROOM = 96 };
 
@@ -21,6 +22,7 @@ enum fault_kind {
     FAULT_ALLOC_ON,
     FAULT_STEP,
     FAULT_KILL,
+    FAULT_TERM,
     FAULT_NAN,
     FAULT_NAN_ON,
     FAULT_TAKE,
@@ -59,6 +61,8 @@ static bool read_step(struct fault *fault, char *value)
     if (fault->kind == FAULT_GIVE || strcmp(what, "fail") == 0) return true;
     fault->kind = FAULT_KILL;
     if (strcmp(what, "kill") == 0) return true;
+    fault->kind = FAULT_TERM;
+    if (strcmp(what, "term") == 0) return true;
     fault->kind = strcmp(what, "nan") == 0 ? FAULT_NAN : FAULT_NAN_ON;
     if (fault->kind == FAULT_NAN || strcmp(what, "nan+") == 0) return true;
     fault->kind = FAULT_TAKE;
@@ -162,6 +166,7 @@ int device_begin_step(struct device *device, int64_t step)
         if (fault->kind == FAULT_COTENANT) faults_take(device, cotenant_bytes(fault, step));
         if (fault->at != step || fault->done) continue;
         if (fault->kind == FAULT_KILL) raise(SIGKILL);
+        if (fault->kind == FAULT_TERM) kill(getpid(), SIGTERM);
         if (fault->kind == FAULT_TAKE) faults_take(device, fault->bytes);
         if (fault->kind == FAULT_GIVE) faults->taken = 0;
         if (fault->kind != FAULT_STEP) continue;

@@ -6,6 +6,7 @@
  *   alloc=K+           that one and all behind it fail
  *   step=N:fail        step N (from 0) fails for want of memory before it changes anything, once
  *   step=N:kill        the process ends before step N as by kill -9
+ *   step=N:term        SIGTERM comes before step N
  *   step=N:nan         the loss of step N is not a number, once (nan+: each time that step is made)
  *   step=N:take=200MB  before step N another process takes that much of what is free
  *   step=N:give        ... and gives all back

@@ -54,6 +54,8 @@ run 0 env IMGTRAIN_HOME=/x "$program" config
 err_has "warning: IMGTRAIN_HOME has no effect"
 run 0 env IMGTRAIN_ISA=base "$program" config
 err_is ""
+run 0 env IMGTRAIN_ISA=avx3 "$program" doctor
+err_has "warning: IMGTRAIN_ISA=avx3 has no effect: this machine can do base to"
 run 78 env IMGTRAIN_TOPK=x "$program" config
 err_is "imgtrain: IMGTRAIN_TOPK: topk: expected a whole number, got 'x'"
 
