@@ -41,11 +41,12 @@ ALWAYS_INLINE void find_rows(const struct gaussian_form *g, float cut_power, int
     }
 }
 
-/* Rows first..last of the 16 columns from x0 that the ellipse reaches (they are neighbours: it is
- * convex); false if none. */
-ALWAYS_INLINE bool rows_reached(const struct ellipse_rows *ellipse, float x0, int *first, int *last)
+/* Rows first..last of `columns` columns from x0 that the ellipse reaches (they are neighbours: it
+ * is convex); false if none. */
+ALWAYS_INLINE bool rows_reached(const struct ellipse_rows *ellipse, float x0, int columns,
+                                int *first, int *last)
 {
-    vf left = vf_set(x0 + 0.5f), right = vf_set(x0 + (float)TILE - 0.5f);
+    vf left = vf_set(x0 + 0.5f), right = vf_set(x0 + (float)columns - 0.5f);
     unsigned rows = 0;
     for (int r = 0; r < TILE; r += LANES) {
         int v = r / LANES;

@@ -223,26 +223,42 @@ static void splat_loss_show_row(const float *const *color, int channels, int wid
             out[x * channels + c] = (uint8_t)shown_level(color[c][x], 255.0f);
 }
 
-static void loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
-                     int width, const float *factor, float *g, float *blended, double *sums)
+/* The vectors at from.. of a row: see loss_row in splat_kernels.h. partial: they may reach behind
+ * `width`. */
+static inline __attribute__((always_inline)) void
+splat_loss_vectors(const float *x, const float *t, const float *ssim, const float *inverse,
+                   int from, int to, int width, bool partial, const float *factor, float *g,
+                   float *blended, vf *sum)
 {
-    vf zero = vf_set(0), one = vf_set(1), sum[PIXEL_SUMS];
-    for (int k = 0; k < PIXEL_SUMS; k++)
-        sum[k] = zero;
-    for (int i = 0; i < width; i += LANES) {
+    vf zero = vf_set(0), one = vf_set(1);
+    for (int i = from; i < to; i += LANES) {
         vm keep = splat_loss_inside(i, width);
         vf xi = vf_load(x + i), ti = vf_load(t + i);
-        vf d = vf_keep(keep, xi - ti);
+        vf d = xi - ti, clamped = vf_min(vf_max(xi, zero), one) - ti;
+        if (partial) d = vf_keep(keep, d), clamped = vf_keep(keep, clamped);
         pixel_loss_add_vf(d, sum);
-        vf clamped = vf_keep(keep, vf_min(vf_max(xi, zero), one) - ti);
         sum[PIXEL_MSE] = vf_fma(clamped, clamped, sum[PIXEL_MSE]);
         if (!g) continue;
         vf gi = pixel_loss_slope_vf(d, factor);
-        if (ssim) gi = vf_keep(keep, gi + vf_load(ssim + i));
+        if (ssim) gi = gi + vf_load(ssim + i);
+        if (ssim && partial) gi = vf_keep(keep, gi);
         if (inverse) gi = gi * vf_load(inverse + i);
         vf_store(g + i, gi);
-        if (blended) vf_store(blended + i, vf_load(blended + i) - gi * vf_keep(keep, xi));
+        if (!blended) continue;
+        if (partial) xi = vf_keep(keep, xi);
+        vf_store(blended + i, vf_load(blended + i) - gi * xi);
     }
+}
+
+static void loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
+                     int width, const float *factor, float *g, float *blended, double *sums)
+{
+    int whole = width - width % LANES;
+    vf sum[PIXEL_SUMS];
+    for (int k = 0; k < PIXEL_SUMS; k++)
+        sum[k] = vf_set(0);
+    splat_loss_vectors(x, t, ssim, inverse, 0, whole, width, false, factor, g, blended, sum);
+    splat_loss_vectors(x, t, ssim, inverse, whole, width, width, true, factor, g, blended, sum);
     for (int k = 0; k < PIXEL_SUMS; k++)
         sums[k] += (double)vf_sum(sum[k]);
 }

@@ -40,7 +40,7 @@ float ISA_NAME(splat_share_item)(const struct splat_projected *projected,
     for (int x = item->left; x <= item->right; x += LANES) {
         int at = x - shown->left;
         int first, last;
-        if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
+        if (!rows_reached(&ellipse, (float)x, LANES, &first, &last)) continue;
         vf dx = column_distance(g, x), square = vf_set(g->A) * dx * dx;
         for (int r = first; r <= last; r++) {
             vf alpha = alpha_within(square, vf_set(g->B) * dx, &ellipse, r, weight, cut);

@@ -69,7 +69,7 @@ static void splat_tile_collect(struct tile_rows *rows, const struct splat_projec
         struct ellipse_rows ellipse;
         int first, last;
         find_rows(g, cut_power, y0, &ellipse);
-        if (!rows_reached(&ellipse, (float)x0, &first, &last)) continue;
+        if (!rows_reached(&ellipse, (float)x0, TILE, &first, &last)) continue;
         vf square[TILE / LANES], linear[TILE / LANES], cut = vf_set(cut_power);
         vf weight = vf_set(projected[item->id].weight);
         for (int v = 0; v < TILE / LANES; v++) {
@@ -301,7 +301,7 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struc
     find_rows(g, cut_power, y0, &ellipse);
     for (int x = item->left; x <= item->right; x += LANES) {
         int first, last;
-        if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
+        if (!rows_reached(&ellipse, (float)x, LANES, &first, &last)) continue;
         vf dx = column_distance(g, x), square = A * dx * dx, linear = B * dx;
         vf column = zero, column_y = zero;
         const float *gradient = slopes->gradient + first * channels * pitch + x - left;
