@@ -25,9 +25,7 @@ HOST_DEVICE static inline enum splat_ssim_rows splat_windows_around(const struct
 {
     if (!w->rates) return w->rows;
     int rows = w->rates->ssim_rows; /* any number, where the kernel that writes it is wrong */
-    return rows == SPLAT_SSIM_EVEN  ? SPLAT_SSIM_EVEN
-           : rows == SPLAT_SSIM_ODD ? SPLAT_SSIM_ODD
-                                    : SPLAT_SSIM_ALL;
+    return rows < 0 || rows > SPLAT_SSIM_FOURTH_3 ? SPLAT_SSIM_ALL : (enum splat_ssim_rows)rows;
 }
 
 /* Adam for some groups; the rates and bounds of `rates` (device memory) stand above the groups'. */

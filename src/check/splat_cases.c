@@ -15,8 +15,10 @@ static const char *const blend_names[] = {"top 3", "all", "top 32", "additive"};
 static const struct splat_loss losses[] = {
     {.pixel = {0, 1}},
     {.pixel = {0.5, 0.5}, .ssim = 0.7},
-    {.pixel = {0.5, 0.5}, .ssim = 0.7, .ssim_rows = SPLAT_SSIM_ODD}};
-static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM", "L1 + L2 + SSIM of odd rows"};
+    {.pixel = {0.5, 0.5}, .ssim = 0.7, .ssim_rows = SPLAT_SSIM_ODD},
+    {.pixel = {0.5, 0.5}, .ssim = 0.7, .ssim_rows = SPLAT_SSIM_FOURTH_2}};
+static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM", "L1 + L2 + SSIM of odd rows",
+                                         "L1 + L2 + SSIM of every fourth row"};
 enum { BLENDS = sizeof blends / sizeof *blends, LOSSES = sizeof losses / sizeof *losses };
 
 /* All cases come a second time, for devices that store images in half precision. */

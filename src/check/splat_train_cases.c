@@ -89,6 +89,8 @@ static int train_open(const struct op_call *call, struct train_arrays *a, float 
 static struct splat_training training_of(const struct op_call *call, const struct train_arrays *a,
                                          const int32_t *born, int step)
 {
+    static const enum splat_ssim_rows rows[STEPS] = {SPLAT_SSIM_ALL, SPLAT_SSIM_FOURTH_3,
+                                                     SPLAT_SSIM_ODD};
     struct splat_training t;
     memset(&t, 0, sizeof t);
     bool rounded = train_bits(call->c) > 0;
@@ -102,7 +104,7 @@ static struct splat_training training_of(const struct op_call *call, const struc
     t.blend = *splat_case_blend(call->c);
     t.target = splat_case_target(call);
     t.loss = train_loss;
-    t.loss.ssim_rows = (enum splat_ssim_rows)(step % 3); /* old ones would show */
+    t.loss.ssim_rows = rows[step]; /* old ones would show */
     t.gradients = (struct splat_gradients){a->gradient[0], a->gradient[1], a->gradient[2],
                                            a->gradient[3], a->gradient[4]};
     for (int g = 0; g < SPLAT_GROUPS; g++) {

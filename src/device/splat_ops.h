@@ -96,19 +96,39 @@ HOST_DEVICE static inline float splat_target_sample(const struct splat_target *t
 }
 
 /* The rows of pixels that SSIM's windows lie around in a step. Windows of neighbouring rows differ
- * little: every other row, by turns, is half of the work, and the same gradient in the mean. */
-enum splat_ssim_rows { SPLAT_SSIM_ALL, SPLAT_SSIM_EVEN, SPLAT_SSIM_ODD };
+ * little: every second or fourth row, by turns, is half or a quarter of the work, and the same
+ * gradient in the mean. Row `first` and every `step`-th one behind it: the number is step - 1 +
+ * first. */
+enum splat_ssim_rows {
+    SPLAT_SSIM_ALL,
+    SPLAT_SSIM_EVEN,
+    SPLAT_SSIM_ODD,
+    SPLAT_SSIM_FOURTH_0,
+    SPLAT_SSIM_FOURTH_1,
+    SPLAT_SSIM_FOURTH_2,
+    SPLAT_SSIM_FOURTH_3,
+};
+
+HOST_DEVICE static inline int splat_ssim_step(enum splat_ssim_rows rows)
+{
+    return rows == SPLAT_SSIM_ALL ? 1 : rows < SPLAT_SSIM_FOURTH_0 ? 2 : 4;
+}
+
+HOST_DEVICE static inline int splat_ssim_first(enum splat_ssim_rows rows)
+{
+    return (int)rows - (splat_ssim_step(rows) - 1);
+}
 
 HOST_DEVICE static inline bool splat_ssim_has_row(enum splat_ssim_rows rows, int y)
 {
-    return rows == SPLAT_SSIM_ALL || (y & 1) == (rows == SPLAT_SSIM_ODD);
+    return (y & (splat_ssim_step(rows) - 1)) == splat_ssim_first(rows);
 }
 
 /* How many of `height` rows they are; 1 at least. */
 HOST_DEVICE static inline int splat_ssim_row_count(enum splat_ssim_rows rows, int height)
 {
-    if (rows == SPLAT_SSIM_ALL || height < 2) return height;
-    return (height + (rows == SPLAT_SSIM_EVEN)) / 2;
+    int step = splat_ssim_step(rows), count = (height - splat_ssim_first(rows) + step - 1) / step;
+    return count < 1 ? 1 : count;
 }
 
 /* Weights: loss = sum of pixel[k] x mean of term k (math/pixel_loss.h) + ssim (1 - mean SSIM), the

@@ -67,10 +67,15 @@ static void describe_groups(const struct splat_fit *fit, int64_t step, struct sp
 /* A small image has too few windows for turns. */
 static enum splat_ssim_rows splat_step_ssim_rows(const struct splat_fit *fit, int64_t step)
 {
-    if (fit->config->splat.ssim_rows == CONFIG_SPLAT_SSIM_ROWS_ALL ||
-        fit->target.height < SSIM_TAPS)
+    static const enum splat_ssim_rows halves[] = {SPLAT_SSIM_EVEN, SPLAT_SSIM_ODD},
+                                      fourths[] = {
+                                          SPLAT_SSIM_FOURTH_0,
+                                          SPLAT_SSIM_FOURTH_2, /* two steps: even, or odd ones */
+                                          SPLAT_SSIM_FOURTH_1, SPLAT_SSIM_FOURTH_3};
+    enum config_splat_ssim_rows asked = fit->config->splat.ssim_rows;
+    if (asked == CONFIG_SPLAT_SSIM_ROWS_ALL || fit->target.height < SSIM_TAPS)
         return SPLAT_SSIM_ALL;
-    return step & 1 ? SPLAT_SSIM_ODD : SPLAT_SSIM_EVEN;
+    return asked == CONFIG_SPLAT_SSIM_ROWS_HALF ? halves[step & 1] : fourths[step & 3];
 }
 
 static struct splat_training describe_training(const struct splat_fit *fit, int64_t step)

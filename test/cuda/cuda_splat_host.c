@@ -15,7 +15,7 @@ static const struct scene_case cases[] = {
      30,
      3,
      {10, false},
-     {{1, 0}, 0.1, SPLAT_SSIM_ODD, 0},
+     {{1, 0}, 0.1, SPLAT_SSIM_FOURTH_3, 0},
      0,
      1,
      0,

@@ -76,7 +76,7 @@ static inline __attribute__((always_inline)) void splat_loss_moments_down(const 
 #pragma GCC unroll 4
         for (int m = 0; m < 4; m++) {
             vf in[SSIM_INPUTS_MOST], out[OUTPUTS];
-#pragma GCC unroll 17
+#pragma GCC unroll 23
             for (int k = 0; k < ssim_inputs(step); k++)
                 in[k] = splat_loss_moment(m, vf_load(x[k] + i), vf_load(t[k] + i));
             splat_loss_window_down(in, step, out);
@@ -116,8 +116,10 @@ static void ssim_rows(const float *const *x, const float *const *t, int width, i
 {
     if (step == 1)
         splat_loss_moments_down(x, t, width, 1, workspace);
-    else
+    else if (step == 2)
         splat_loss_moments_down(x, t, width, 2, workspace);
+    else
+        splat_loss_moments_down(x, t, width, 4, workspace);
     for (int o = 0; o < rows; o++)
         sums[o] = ssim_across(ssim_moment_row(workspace, width, o, 0), ssim_row_pitch(width), width,
                               from, to, ssim_slope_row(workspace, width, o, 0), s[o]);
@@ -130,24 +132,29 @@ static void ssim_slopes_across(const float *slopes, int width, float *out)
 }
 
 /* Whether a row of a list is S's: see ssim_adjoint_rows in splat_kernels.h. */
-static inline bool splat_loss_has_row(int first, int k)
+static inline bool splat_loss_has_row(int step, int first, int k)
 {
-    return (first != 0 && first != 1) || (k & 1) == first;
+    return (k & (step - 1)) == first;
 }
 
-/* The window downwards over the rows that are S's: rows k above and below are, or are not, both. */
-static inline __attribute__((always_inline)) void splat_loss_adjoint_down(const vf *in, int first,
-                                                                          vf *out)
+/* The window downwards over the rows that are S's, of those k above and below the ones that are. */
+static inline __attribute__((always_inline)) void splat_loss_adjoint_down(const vf *in, int step,
+                                                                          int first, vf *out)
 {
 #pragma GCC unroll 4
     for (int o = 0; o < OUTPUTS; o++) {
         int row = o + SSIM_RADIUS;
         out[o] = vf_set(0);
-        if (splat_loss_has_row(first, row)) out[o] = in[row] * vf_set(ssim_window[0]);
+        if (splat_loss_has_row(step, first, row)) out[o] = in[row] * vf_set(ssim_window[0]);
 #pragma GCC unroll 5
-        for (int k = 1; k <= SSIM_RADIUS; k++)
-            if (splat_loss_has_row(first, row + k))
-                out[o] = vf_fma(vf_set(ssim_window[k]), in[row - k] + in[row + k], out[o]);
+        for (int k = 1; k <= SSIM_RADIUS; k++) {
+            bool above = splat_loss_has_row(step, first, row - k);
+            bool below = splat_loss_has_row(step, first, row + k);
+            if (!above && !below) continue;
+            vf both = in[above ? row - k : row + k];
+            if (above && below) both = both + in[row + k];
+            out[o] = vf_fma(vf_set(ssim_window[k]), both, out[o]);
+        }
     }
 }
 
@@ -155,7 +162,7 @@ static inline __attribute__((always_inline)) void splat_loss_adjoint_down(const 
  * is symmetric, so the adjoint of the window is the window. */
 static inline __attribute__((always_inline)) void
 splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const float *const *t,
-                        int width, int rows, int first, float weight, float *const *out)
+                        int width, int rows, int step, int first, float weight, float *const *out)
 {
     vf w = vf_set(weight);
     for (int i = 0; i < width; i += LANES)
@@ -164,8 +171,8 @@ splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const f
             vf in[INPUTS], sum[OUTPUTS];
 #pragma GCC unroll 14
             for (int k = 0; k < INPUTS; k++)
-                if (splat_loss_has_row(first, k)) in[k] = vf_load(maps[m * INPUTS + k] + i);
-            splat_loss_adjoint_down(in, first, sum);
+                if (splat_loss_has_row(step, first, k)) in[k] = vf_load(maps[m * INPUTS + k] + i);
+            splat_loss_adjoint_down(in, step, first, sum);
 #pragma GCC unroll 4
             for (int o = 0; o < OUTPUTS; o++) {
                 if (o >= rows) break;
@@ -179,15 +186,21 @@ splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const f
 }
 
 static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
-                              const float *const *t, int width, int rows, int first, float weight,
-                              float *const *out)
+                              const float *const *t, int width, int rows, int step, int first,
+                              float weight, float *const *out)
 {
-    if (first == 0)
-        splat_loss_adjoint_rows(maps, x, t, width, rows, 0, weight, out);
-    else if (first == 1)
-        splat_loss_adjoint_rows(maps, x, t, width, rows, 1, weight, out);
-    else
-        splat_loss_adjoint_rows(maps, x, t, width, rows, -1, weight, out);
+#define ADJOINT(step, first)                                                                       \
+    splat_loss_adjoint_rows(maps, x, t, width, rows, step, first, weight, out)
+    switch (step - 1 + first) {
+    case 0: ADJOINT(1, 0); break;
+    case 1: ADJOINT(2, 0); break;
+    case 2: ADJOINT(2, 1); break;
+    case 3: ADJOINT(4, 0); break;
+    case 4: ADJOINT(4, 1); break;
+    case 5: ADJOINT(4, 2); break;
+    default: ADJOINT(4, 3); break;
+    }
+#undef ADJOINT
 }
 
 /* Samples of one channel's row as floats 0..1. */

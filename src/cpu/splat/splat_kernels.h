@@ -82,7 +82,7 @@ struct splat_kernels {
                         const float *feat, int channels, bool additive, float cut_power, int y0,
                         const struct splat_shown *shown);
 
-    /* `rows` (1..SSIM_BLOCK) rows of SSIM, `step` (1 or 2) rows of pixels apart: x, t: the
+    /* `rows` (1..SSIM_BLOCK) rows of SSIM, `step` (1, 2 or 4) rows of pixels apart: x, t: the
      * ssim_inputs(step) rows around them, zeros where there are none. Overwrites for each row S and
      * its sum over columns from.. to - 1, and in the workspace the ssim_slope_row's: the partial
      * derivatives of S by E[x], E[x^2]+E[t^2], E[x t], zero behind `width`. workspace:
@@ -94,11 +94,11 @@ struct splat_kernels {
     void (*ssim_slopes_across)(const float *slopes, int width, float *out);
 
     /* Second: from ssim_inputs(1) rows of the first, second and third of them (one list) to the
-     * derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. first: 0 or
-     * 1: of the rows in the list this one and every other behind it are S's; else all. */
+     * derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. Of the rows
+     * in the list `first` and every `step`-th one behind it are S's. */
     void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
-                              const float *const *t, int width, int rows, int first, float weight,
-                              float *const *out);
+                              const float *const *t, int width, int rows, int step, int first,
+                              float weight, float *const *out);
 
     /* A row of interleaved bytes (math/shown_sample.h) from rows of each channel. */
     void (*show_row)(const float *const *color, int channels, int width, uint8_t *out);
@@ -113,7 +113,7 @@ struct splat_kernels {
                      int width, const float *factor, float *g, float *blended, double *sums);
 };
 
-enum { SSIM_INPUTS_MOST = 2 * (SSIM_BLOCK - 1) + SSIM_TAPS };
+enum { SSIM_INPUTS_MOST = 4 * (SSIM_BLOCK - 1) + SSIM_TAPS };
 
 /* Rows of pixels that the windows of SSIM_BLOCK rows reach. */
 static inline int ssim_inputs(int step)

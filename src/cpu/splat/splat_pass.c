@@ -386,8 +386,9 @@ static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_threa
 {
     const struct ssim_wanted wanted = {from * TILE, to * TILE, pass->inner_ssim, pass->gradients,
                                        ssim_rows(pass)};
-    int step = wanted.rows == SPLAT_SSIM_ALL ? 1 : 2;
-    if (!splat_ssim_has_row(wanted.rows, row)) row++;
+    int step = splat_ssim_step(wanted.rows);
+    while (!splat_ssim_has_row(wanted.rows, row))
+        row++;
     while (row < end) {
         int rows = (end - row + step - 1) / step;
         if (rows > SSIM_BLOCK) rows = SSIM_BLOCK;

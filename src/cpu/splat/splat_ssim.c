@@ -34,7 +34,7 @@ void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *targe
                      struct splat_thread *thread, int y, int rows, const struct ssim_wanted *wanted)
 {
     const struct splat_columns *columns = &thread->columns;
-    int step = wanted->rows == SPLAT_SSIM_ALL ? 1 : 2, last = y + (rows - 1) * step;
+    int step = splat_ssim_step(wanted->rows), last = y + (rows - 1) * step;
     int width = columns->right - columns->left;
     int from = columns->first - columns->left, to = columns->end - columns->left;
     float *workspace = thread->ssim_workspace;
@@ -72,7 +72,9 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
 {
     enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
     int width = thread->columns.right - thread->columns.left;
-    int first = of == SPLAT_SSIM_ALL ? -1 : !splat_ssim_has_row(of, y - SSIM_RADIUS);
+    int step = splat_ssim_step(of), first = 0;
+    while (!splat_ssim_has_row(of, y - SSIM_RADIUS + first))
+        first++;
     for (int c = 0; c < scene->channels; c++) {
         const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
         float *out[SSIM_BLOCK];
@@ -84,6 +86,6 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
             t[o] = splat_ring_row(scene, thread->target, c, y + o);
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, width, rows, first, factor, out);
+        scene->kernels->ssim_adjoint_rows(maps, x, t, width, rows, step, first, factor, out);
     }
 }
