@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What tests have run of src: lines and branches of each folder and, with --files, of each file.
 
-    scripts/coverage.py BUILD_FOLDER... [--files] [--missed FILE]
+    scripts/coverage.py BUILD_FOLDER... [--files] [--missed FILE] [--save FILE] [--with FILE]
 
 The build has counters (make coverage). A source that is compiled for several instruction sets counts once:
-what any of them ran."""
+what any of them ran. --save keeps the counts in a file and prints nothing; --with adds what they were there:
+runs that are made to fail also fail to write their counters, and take those of others along."""
 import collections
 import json
 import os
@@ -35,16 +36,39 @@ def read_counts(builds):
     return lines, branches
 
 
+def save_counts(file, lines, branches):
+    with open(file, 'w', encoding='utf-8') as to:
+        json.dump([[name, list(lines[name].items()), list(branches[name].items())] for name in lines], to)
+
+
+def add_saved(file, lines, branches):
+    with open(file, encoding='utf-8') as saved:
+        for name, some_lines, some_branches in json.load(saved):
+            for number, count in some_lines:
+                lines[name][number] = max(lines[name].get(number, 0), count)
+            for key, count in some_branches:
+                branches[name][tuple(key)] = max(branches[name].get(tuple(key), 0), count)
+
+
 def share(counts):
     return '%6.1f %%' % (100 * sum(c > 0 for c in counts) / len(counts)) if counts else '       -'
+
+
+def option(name):
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     lines, branches = read_counts([word for word in sys.argv[1:] if os.path.isdir(word)])
-    if '--missed' in sys.argv:
-        name = sys.argv[sys.argv.index('--missed') + 1]
+    if option('--with'):
+        add_saved(option('--with'), lines, branches)
+    if option('--save'):
+        save_counts(option('--save'), lines, branches)
+        return
+    if option('--missed'):
+        name = option('--missed')
         print('lines', ' '.join(str(n) for n, c in sorted(lines[name].items()) if not c))
         print('branches', ' '.join(str(n[0]) for n, c in sorted(branches[name].items()) if not c))
         return

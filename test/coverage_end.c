@@ -3,6 +3,7 @@
  * its parent's counting. */
 #include <dlfcn.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void __gcov_dump(void);
@@ -14,16 +15,23 @@ _Noreturn void __wrap__exit(int status);
 int __wrap_raise(int number);
 int __wrap___gcov_execve(const char *path, char *const *words, char *const *environment);
 
-/* Whoever writes counters takes it that there is memory: test/torture/malloc_fails.c has this. */
-__attribute__((destructor)) static void give_memory(void)
+/* Whoever writes counters takes it that there is memory, which test/torture/malloc_fails.c gives
+ * back, and that files may grow: one that is cut loses the counts of all runs before. */
+__attribute__((destructor)) static void give_room(void)
 {
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit files;
+    if (setrlimit(RLIMIT_FSIZE, &none) != 0 && getrlimit(RLIMIT_FSIZE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* all that who is not root may have */
+        setrlimit(RLIMIT_FSIZE, &files);
+    }
     void (*stop)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "malloc_fails_stop");
     if (stop) stop();
 }
 
 static void dump(void)
 {
-    give_memory();
+    give_room();
     __gcov_dump();
 }
 

@@ -55,8 +55,9 @@ coverage: # which lines and branches of src the tests run, by folder: an hour; S
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
+	@[ "$(GCOV)" = 1 ] || scripts/coverage.py $(B) $(COMMON) --save build/tests-ran.json
 	@[ "$(GCOV)" = 1 ] || IMGTRAIN=$(B)/imgtrain CASES=$(or $(CASES),100) test/torture/torture.py malloc errors signals nan looks || echo "torture failed: likewise"
-	@[ "$(GCOV)" != 1 ] || scripts/coverage.py $(B) $(COMMON) $(subst -gcov,-gcov-calls,$(B) $(COMMON))
+	@[ "$(GCOV)" != 1 ] || scripts/coverage.py $(B) $(COMMON) $(subst -gcov,-gcov-calls,$(B) $(COMMON)) --with build/tests-ran.json
 
 # CASES=1000: of each row and task, evenly among all.
 torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes
