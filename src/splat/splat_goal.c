@@ -136,12 +136,14 @@ double splat_goal_rate(const struct splat_fit *fit, int64_t step)
 }
 
 /* The PSNR of the image that is written, whose samples are rounded to the bits of the file's: at
- * least, but for one image in 40, as what rounding adds to the error is known on average only. */
+ * least, but for one image in 4000, as what rounding adds to the error is known on average only:
+ * its deviation is allowed for 3.5 times. */
 static double goal_shown_psnr(const struct splat_fit *fit)
 {
     double levels = fit->model.sample_bits == 8 ? 255 : fit->model.sample_bits == 16 ? 65535 : 0;
     double mse = pow(10, -fit->psnr / 10), samples = (double)goal_pixels(fit) * fit->full.channels;
-    if (levels > 0) mse += 1 / (12 * levels * levels) + 4 * sqrt(mse / (12 * samples)) / levels;
+    if (levels > 0)
+        mse += 1 / (12 * levels * levels) + 3.5 * 2 * sqrt(mse / (12 * samples)) / levels;
     return -10 * log10(mse);
 }
 
