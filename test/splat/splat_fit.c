@@ -1,5 +1,6 @@
 /* The task splat as the training loop sees it: it fits what it is given, stays within bounds, and
  * goes on from a checkpoint as if it had never stopped. */
+#include "device/splat_ops.h"
 #include "image/image.h"
 #include "metrics/image_metrics.h"
 #include "splat/model.h"
@@ -365,6 +366,52 @@ START_TEST(renders_half_pixel_correct)
 }
 END_TEST
 
+/* ---- SSIM's windows ---- */
+
+static const struct turns {
+    const char *config;
+    int steps; /* until all rows have had their windows */
+} turns[] = {{"ssim_rows: quarter\n", 4}, {"ssim_rows: half\n", 2}, {"ssim_rows: all\n", 1}};
+
+/* The operations of the device, and of the first 4 rows those with windows in the last step. */
+static const struct splat_ops *device_ops;
+static unsigned window_rows;
+
+static int train_watched(struct device *of, const struct splat_workspace *workspace,
+                         const struct splat_training *training, bool wait, struct splat_sums *sums,
+                         int64_t *skipped)
+{
+    window_rows = 0;
+    for (int y = 0; y < 4; y++)
+        window_rows |= (unsigned)splat_ssim_has_row(training->loss.ssim_rows, y) << y;
+    return device_ops->train(of, workspace, training, wait, sums, skipped);
+}
+
+START_TEST(windows_of_all_rows_take_turns)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure(turns[_i].config);
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report = {0};
+    device_ops = device->splat;
+    struct splat_ops watched = *device_ops;
+    watched.train = train_watched;
+    device->splat = &watched;
+    for (int step = 0; step < 8; step += turns[_i].steps) {
+        unsigned seen = 0;
+        for (int k = 0; k < turns[_i].steps; k++) {
+            train(state, step + k, step + k + 1, &report);
+            ck_assert_int_eq(__builtin_popcount(window_rows), 4 / turns[_i].steps);
+            seen |= window_rows;
+        }
+        ck_assert_uint_eq(seen, 15);
+    }
+    device->splat = device_ops;
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
 Suite *splat_fit_suite(void);
 Suite *splat_fit_suite(void)
 {
@@ -377,6 +424,7 @@ Suite *splat_fit_suite(void)
                         (int)(sizeof stopped_steps / sizeof stopped_steps[0]));
     tcase_add_loop_test(fit, old_checkpoints_go_on_as_they_began, 0, 2);
     tcase_add_loop_test(fit, files_for_image_gs_have_neither_weights_nor_axes, 0, 4);
+    tcase_add_loop_test(fit, windows_of_all_rows_take_turns, 0, 3);
     tcase_add_test(fit, wild_rates_stay_within_bounds);
     tcase_add_test(fit, plateau_decays_then_stops);
     tcase_add_test(fit, rates_fall_along_a_cosine);
