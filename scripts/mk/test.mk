@@ -48,7 +48,7 @@ $(B)/gemm_speed: test/cpu_bench/gemm_speed.c $(LIB_OBJ)
 
 # All tests with the loops of src/cpu/isa uncounted, then the unit suites of these loops with them: what any of both ran.
 COVERAGE := CC=gcc CUDA=0 SAN= WERROR=0 OPT_LEVEL=-O1
-LOOP_SUITES := op_cases conv gemm attention token_ops nn_ops splat_ops splat_math splat_fit splat_mask_test splat_importance
+LOOP_SUITES := op_cases conv gemm attention token_ops nn_ops splat_ops splat_fit splat_mask_test splat_importance
 coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill" CASES=20: these tests, fewer of torture
 	@$(MAKE) --no-print-directory $(COVERAGE) HOT_LEVEL=-O3 GCOV=-calls coverage-run
 	@SKIP_SLOW=1 $(MAKE) --no-print-directory $(COVERAGE) GCOV=1 SUITES="$(or $(SUITES),$(LOOP_SUITES))" CASES= coverage-run
