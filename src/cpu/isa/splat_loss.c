@@ -87,6 +87,37 @@ static inline __attribute__((always_inline)) void splat_loss_moments_down(const 
         ssim_clear_margins(workspace, width, row);
 }
 
+/* The same where windows begin four rows apart: at most three of them share an input row, so that
+ * all their sums stay in registers and each row is read once. */
+static void splat_loss_moments_down_fourths(const float *const *x, const float *const *t, int width,
+                                            float *workspace)
+{
+    for (int i = 0; i < width; i += LANES) {
+        vf out[OUTPUTS][SSIM_MOMENTS];
+#pragma GCC unroll 23
+        for (int k = 0; k < SSIM_INPUTS_MOST; k++) {
+            vf xk = vf_load(x[k] + i), tk = vf_load(t[k] + i);
+#pragma GCC unroll 4
+            for (int o = 0; o < OUTPUTS; o++) {
+                int tap = k - 4 * o;
+                if (tap < 0 || tap >= SSIM_TAPS) continue;
+                vf w =
+                    vf_set(ssim_window[tap < SSIM_RADIUS ? SSIM_RADIUS - tap : tap - SSIM_RADIUS]);
+#pragma GCC unroll 4
+                for (int m = 0; m < SSIM_MOMENTS; m++) {
+                    vf value = splat_loss_moment(m, xk, tk);
+                    if (tap == 0) out[o][m] = vf_set(0);
+                    out[o][m] = vf_fma(w, value, out[o][m]);
+                    if (tap == SSIM_TAPS - 1)
+                        vf_store(ssim_moment_row(workspace, width, o, m) + i, out[o][m]);
+                }
+            }
+        }
+    }
+    for (int row = 0; row < SSIM_WORKSPACE_ROWS; row++)
+        ssim_clear_margins(workspace, width, row);
+}
+
 /* A row's S, and its derivatives by the moments, which replace those of the row before. */
 static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, int from, int to,
                          float *d_mean, float *s)
@@ -119,7 +150,7 @@ static void ssim_rows(const float *const *x, const float *const *t, int width, i
     else if (step == 2)
         splat_loss_moments_down(x, t, width, 2, workspace);
     else
-        splat_loss_moments_down(x, t, width, 4, workspace);
+        splat_loss_moments_down_fourths(x, t, width, workspace);
     for (int o = 0; o < rows; o++)
         sums[o] = ssim_across(ssim_moment_row(workspace, width, o, 0), ssim_row_pitch(width), width,
                               from, to, ssim_slope_row(workspace, width, o, 0), s[o]);
@@ -165,7 +196,8 @@ splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const f
                         int width, int rows, int step, int first, float weight, float *const *out)
 {
     vf w = vf_set(weight);
-    for (int i = 0; i < width; i += LANES)
+    for (int i = 0; i < width; i += LANES) {
+        vf total[OUTPUTS];
 #pragma GCC unroll 3
         for (int m = 0; m < 3; m++) {
             vf in[INPUTS], sum[OUTPUTS];
@@ -179,10 +211,13 @@ splat_loss_adjoint_rows(const float *const *maps, const float *const *x, const f
                 vf g = w * sum[o];
                 if (m == 1) g = g * (vf_load(x[o] + i) + vf_load(x[o] + i));
                 if (m == 2) g = g * vf_load(t[o] + i);
-                if (m > 0) g = g + vf_load(out[o] + i);
-                vf_store(out[o] + i, g);
+                if (m > 0) g = g + total[o];
+                total[o] = g;
             }
         }
+        for (int o = 0; o < rows; o++)
+            vf_store(out[o] + i, total[o]);
+    }
 }
 
 static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
