@@ -205,7 +205,8 @@ static void make_scene(struct scene *s, int variant)
         {.pixel = {0.5, 0.5}, .ssim = 0.7, .ssim_rows = SPLAT_SSIM_ODD}};
     s->blend = blends[variant % 4];
     s->loss = losses[variant < 20 ? variant / 4 : 4];
-    if (variant >= 20) s->loss.ssim_rows = SPLAT_SSIM_FOURTH_0 + variant - 20;
+    if (variant >= 20)
+        s->loss.ssim_rows = (enum splat_ssim_rows)((int)SPLAT_SSIM_FOURTH_0 + variant - 20);
     for (int i = 0; i < COUNT; i++)
         for (int k = 0; k < COLUMNS; k++) {
             double r = (double)(float)uniform((uint64_t)i, (uint32_t)(30 + k));
