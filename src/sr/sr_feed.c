@@ -151,7 +151,7 @@ static void feed_patches(void *context, int64_t from, int64_t to)
     const struct sr_feed *feed = call->feed;
     size_t small = (size_t)call->side * (size_t)call->side * 3;
     size_t large = small * (size_t)feed->scale * (size_t)feed->scale;
-    char *memory = feed->memory + (size_t)threads_self() * feed->worker_bytes;
+    char *memory = feed->memory ? feed->memory + (size_t)threads_self() * feed->worker_bytes : NULL;
     struct degrade_recipe recipe;
     for (int64_t i = from; i < to; i++) {
         struct sr_feed_place place = {.step = call->step, .index = call->first + (int)i};
