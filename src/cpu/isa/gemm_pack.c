@@ -122,20 +122,72 @@ void gemm_pack_panels(float *packed, size_t pitch, const struct gemm *g, size_t 
         gemm_pack_type(GEMM_F16, packed, pitch, g, depth, count, column, columns);
 }
 
+/* Rows of TILE_ROWS floats, two less than a vector, lie close together: CLOSE of them are whole
+ * vectors, as stores across two cache lines take many times as long. */
+#if defined(ISA_avx512) || defined(ISA_avx2)
+enum { CLOSE = VF / 2 };
+_Static_assert(TILE_ROWS == VF - 2, "see gemm_join");
+
+/* The floats of `a` from `skip` on, up to TILE_ROWS, and then those of `b`. */
+INLINE vf gemm_join(vf a, vf b, int skip)
+{
+#if defined(ISA_avx512)
+    const __m512i at =
+        _mm512_add_epi32(_mm512_set1_epi32(skip),
+                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __mmask16 is_b = _mm512_cmpgt_epi32_mask(at, _mm512_set1_epi32(TILE_ROWS - 1));
+    return _mm512_permutex2var_ps(a, _mm512_mask_add_epi32(at, is_b, at, _mm512_set1_epi32(2)), b);
+#else
+    const __m256i at =
+        _mm256_add_epi32(_mm256_set1_epi32(skip), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i is_b = _mm256_cmpgt_epi32(at, _mm256_set1_epi32(TILE_ROWS - 1));
+    vf from_b = _mm256_permutevar8x32_ps(b, _mm256_add_epi32(at, _mm256_set1_epi32(2)));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, at), from_b, _mm256_castsi256_ps(is_b));
+#endif
+}
+
+INLINE void gemm_pack_close(float *to, const float *from, size_t stride)
+{
+    vf x[CLOSE];
+#pragma GCC unroll 8
+    for (int i = 0; i < CLOSE; i++)
+        x[i] = vf_load_some(from + (size_t)i * stride, TILE_ROWS);
+#pragma GCC unroll 8
+    for (int i = 0; i < CLOSE - 1; i++)
+        vf_store(to + i * VF, gemm_join(x[i], x[i + 1], 2 * i));
+}
+#else
+enum { CLOSE = 4 };
+#endif
+
+/* `count` rows of a strip's `rows` floats. */
+INLINE void gemm_pack_strip(float *to, const float *from, size_t stride, size_t count, size_t rows)
+{
+#if defined(ISA_avx512) || defined(ISA_avx2)
+    if (count == CLOSE && rows == TILE_ROWS) {
+        gemm_pack_close(to, from, stride);
+        return;
+    }
+#endif
+    for (size_t p = 0; p < count; p++, from += stride, to += rows)
+        for (size_t i = 0; i < rows; i += VF)
+            vf_store(to + i,
+                     rows - i >= VF ? vf_load(from + i) : vf_load_some(from + i, (int)(rows - i)));
+}
+
 void gemm_pack_strips(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
                       size_t rows)
 {
     const float *from = g->a + row + depth * g->a_depth;
-    for (size_t p = 0; p < count; p++, from += g->a_depth) {
-        for (size_t i = 0; i < rows; i += LINE)
-            __builtin_prefetch(from + AHEAD * g->a_depth + i);
+    for (size_t p = 0; p < count; p += CLOSE, from += CLOSE * g->a_depth) {
+        size_t some = count - p < CLOSE ? count - p : CLOSE;
+        for (size_t q = AHEAD; q < AHEAD + some; q++)
+            for (size_t i = 0; i < rows; i += LINE)
+                __builtin_prefetch(from + q * g->a_depth + i);
         float *strip = packed;
         for (size_t r = 0, now; r < rows; r += now, strip += STRIP) {
             now = gemm_tile_rows(rows - r);
-            for (size_t i = 0; i < now; i += VF)
-                vf_store(strip + p * now + i, now - i >= VF
-                                                  ? vf_load(from + r + i)
-                                                  : vf_load_some(from + r + i, (int)(now - i)));
+            gemm_pack_strip(strip + p * now, from + r, g->a_depth, some, now);
         }
     }
 }
