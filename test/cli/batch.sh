@@ -36,7 +36,7 @@ run 0 ls four-001
 out_is "file"
 
 # ---- one that fails while it runs: the others are done; again with --resume ----
-run 74 sh -c 'ulimit -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o five' "$program"
+run 74 sh -c 'ulimit -S -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o five' "$program"
 there five-002
 before "run 1 of 2" "error: run 1 of 2: "
 run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[300, 5]' -o five --resume
@@ -211,7 +211,7 @@ run 31 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[2000, 20, 30]' 
 there little-002 little-003
 
 # ---- a process says why it fails as the run itself does; its config is what this process has read ----
-run 74 sh -c 'ulimit -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o said --jobs 2' "$program"
+run 74 sh -c 'ulimit -S -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o said --jobs 2' "$program"
 there said-002
 err_has "imgtrain: 1 of 2 runs failed, the first of them run 1: "
 err_lacks "1 of 1"

@@ -298,7 +298,7 @@ for kind in "-o full -n 2" "-o full/a.png" "-o full/a.png --dump full/dump.safet
     rm -rf full
     mkdir full
     # shellcheck disable=SC2016,SC2086
-    run 74 sh -c 'ulimit -f 1; trap "" XFSZ; exec "$0" "$@"' "$program" $m --label circle --size 64x64 --steps 1 $kind
+    run 74 sh -c 'ulimit -S -f 1; trap "" XFSZ; exec "$0" "$@"' "$program" $m --label circle --size 64x64 --steps 1 $kind
     err_has "full/"
     last="what $kind leaves on a full disk"
     if [ -z "$(ls -A full)" ]; then pass; else flunk "$(ls -A full)"; fi

@@ -101,7 +101,7 @@ done
 run 74 strace -f -o /dev/null -e inject=fsync:error=EIO:when=1 "$program" render whole -o pictures/out.png
 is "a failing disk leaves" "$(rest)" ""
 # shellcheck disable=SC2016 # of the inner shell
-run 74 sh -c 'ulimit -f 1 && exec "$0" "$@"' "$program" render whole -o pictures/out.png --scale 9
+run 74 sh -c 'ulimit -S -f 1 && exec "$0" "$@"' "$program" render whole -o pictures/out.png --scale 9
 is "a file that may not be as large leaves" "$(rest)" ""
 strace -f -o /dev/null -e inject=fsync:signal=KILL:when=1 "$program" render whole -o pictures/out.png >"$out" 2>"$err"
 run 0 imgtrain render whole -o pictures/out.png

@@ -89,7 +89,7 @@ last="the card of early/report.html"
 if grep -q '>[34] of 100000000<' early/report.html; then pass; else flunk "has no step"; fi
 run 75 imgtrain train tiny.yaml max_steps=100000000 disable_lr_schedule=true -o stopped --time-limit 0.3
 page stopped/report.html stopped "time limit" "status 75"
-run 74 sh -c 'ulimit -f 24; exec "$0" train tiny.yaml num_gaussians=300 -o failed' "$program"
+run 74 sh -c 'ulimit -S -f 24; exec "$0" train tiny.yaml num_gaussians=300 -o failed' "$program"
 run 0 imgtrain report failed
 page failed/report.html failed "status 74"
 

@@ -226,9 +226,9 @@ else
 fi
 
 # ---- files that do not fit the disk: frames stop, the run goes on; then the checkpoint's turn ----
-run 0 sh -c 'ulimit -f 100; exec "$0" train tiny.yaml max_steps=5 -o limited video.enabled=false' \
+run 0 sh -c 'ulimit -S -f 100; exec "$0" train tiny.yaml max_steps=5 -o limited video.enabled=false' \
     "$program"
-run 74 sh -c 'ulimit -f 1; exec "$0" train tiny.yaml max_steps=5 -o fullest video.enabled=false' \
+run 74 sh -c 'ulimit -S -f 1; exec "$0" train tiny.yaml max_steps=5 -o fullest video.enabled=false' \
     "$program"
 run 0 imgtrain train tiny.yaml max_steps=5 -o fullest --resume video.enabled=false
 

@@ -123,7 +123,7 @@ err_has "lies within"
 # a disk that is full in the middle of a batch: what is done stays, nothing is left in part
 rm batch/cut.ppm
 picture batch/b.ppm 300 200
-run 74 sh -c 'ulimit -f 400; trap "" XFSZ; exec "$0" upscale net.safetensors batch -o full --device cpu' "$program"
+run 74 sh -c 'ulimit -S -f 400; trap "" XFSZ; exec "$0" upscale net.safetensors batch -o full --device cpu' "$program"
 err_lines 2
 same full/a.ppm plain.ppm
 last="files of a full disk"
