@@ -19,6 +19,7 @@ enum {
     PIXELS_EACH_LEAST = 8, /* of one where a PSNR decides: more would be no model of the image */
     PIXELS_EACH_START = 150,
     MOST_ROUNDS = 10,
+    FALLEN_STEPS = 4, /* until the next look: once Gaussians came or moved it rises fast */
     EARLY_LOOKS = 6,
     LEAST_STEPS = 1000, /* of a time that nothing is known of yet */
     GROWTHS = 40,       /* of max_steps: how often it is decided how many there are */
@@ -226,9 +227,10 @@ static void goal_plan_look(struct splat_fit *fit, int64_t done, double psnr)
     struct splat_goal *goal = &fit->goal;
     double lack = fit->config->splat.target_psnr - psnr, most = (double)fit->config->eval_steps;
     double rise = (psnr - goal->seen_psnr) / (double)(done - goal->seen) / goal->brake;
-    double usual = USUAL_RISE / (double)done; /* after Gaussians moved it falls, then rises fast */
+    double usual = USUAL_RISE / (double)done;
     goal->rise = goal->seen == 0 ? 0 : fmax(rise, 0.7 * goal->rise);
     double steps = goal->seen == 0 ? 1 : floor(lack / (6 * fmax(goal->rise, usual)));
+    if (psnr < goal->seen_psnr) steps = fmin(steps, FALLEN_STEPS);
     bool brakes = steps < 1 && goal->rise > 0;
     goal->brake = brakes ? fmax(fmin((lack + 0.02) / (5 * goal->rise), 1), LEAST_BRAKE) : 1;
     goal->look = done + (int64_t)fmax(fmin(steps, most), 1);
