@@ -24,7 +24,7 @@ static const char *const libav_sonames[LIBRARY_COUNT] = {
 };
 
 static const struct {
-    int library;
+    int soname; /* of libav_sonames */
     const char *name;
     void *slot;
 } libav_functions[] = {
@@ -51,10 +51,10 @@ static int libav_load(void)
         if (!opened[i]) return fail(ERR_DEVICE, "FFmpeg cannot be used: %.300s", dlerror());
     }
     for (size_t i = 0; i < sizeof libav_functions / sizeof *libav_functions; i++) {
-        void *function = dlsym(opened[libav_functions[i].library], libav_functions[i].name);
+        void *function = dlsym(opened[libav_functions[i].soname], libav_functions[i].name);
         if (!function)
             return fail(ERR_DEVICE, "FFmpeg cannot be used: %s has no %s",
-                        libav_sonames[libav_functions[i].library], libav_functions[i].name);
+                        libav_sonames[libav_functions[i].soname], libav_functions[i].name);
         memcpy(libav_functions[i].slot, &function, sizeof function);
     }
     libav.av_log_set_callback(forward_line);

@@ -140,7 +140,7 @@ same_events again
 
 # ---- a disk that is full: training goes on, and what is there can be read ----
 run 0 "$python" -c 'import subprocess, resource, sys
-limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (26000, resource.RLIM_INFINITY))
+limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (26000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 end = subprocess.run(sys.argv[1:], preexec_fn=limit, stderr=subprocess.PIPE, text=True)
 print(end.stderr[-1500:])
 sys.exit(end.returncode)' "$program" train tiny.yaml num_gaussians=4 max_steps=200 eval_steps=1 frames.count=0 report=false -o full

@@ -76,7 +76,7 @@ static inline __attribute__((always_inline)) void splat_loss_moments_down(const 
 #pragma GCC unroll 4
         for (int m = 0; m < 4; m++) {
             vf in[SSIM_INPUTS_MOST], out[OUTPUTS];
-#pragma GCC unroll 23
+#pragma GCC unroll 17
             for (int k = 0; k < ssim_inputs(step); k++)
                 in[k] = splat_loss_moment(m, vf_load(x[k] + i), vf_load(t[k] + i));
             splat_loss_window_down(in, step, out);
