@@ -24,6 +24,7 @@ struct dataset {
     int train_count, held_count;
     int *train, *held; /* indices into the cache, rising */
     const char **names;
+    char **held_names; /* [held_count] files of the held-out images; NULL: unknown */
 };
 
 /* ---- shuffled order without state ---- */
@@ -112,6 +113,19 @@ static int list_names(struct dataset *set)
     return OK;
 }
 
+/* The cache has no names of files: those of the few that are held out are kept from the list. */
+static int keep_held_names(struct dataset *set, const struct scan *scan)
+{
+    if (set->held_count == 0 || (int)set->cache.header.count != scan->count) return OK;
+    set->held_names = calloc((size_t)set->held_count, sizeof *set->held_names);
+    if (!set->held_names) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < set->held_count; i++) {
+        set->held_names[i] = string_format("%s", scan->files[set->held[i]].name);
+        if (!set->held_names[i]) return ERR_SYSTEM;
+    }
+    return OK;
+}
+
 /* ---- open ---- */
 
 static int score_count(const struct dataset *set, const char *folder)
@@ -174,6 +188,7 @@ static int open_set(struct dataset *set, const struct dataset_options *options,
     TRY(score_count(set, options->folder));
     TRY(dataset_split(set));
     TRY(list_names(set));
+    TRY(keep_held_names(set, scan));
     dataset_tell(set, options, scan);
     if (set->cache.channels == 4) warn_without_alpha(set, options->folder);
     return OK;
@@ -226,6 +241,9 @@ void dataset_close(struct dataset *set)
     if (!set) return;
     dataset_cache_close(&set->cache);
     free(set->train);
+    for (int i = 0; set->held_names && i < set->held_count; i++)
+        free(set->held_names[i]);
+    free(set->held_names);
     free(set->held);
     free(set->names);
     free(set);
@@ -287,6 +305,11 @@ struct dataset_item dataset_train(const struct dataset *set, int index)
 struct dataset_item dataset_held(const struct dataset *set, int index)
 {
     return dataset_at(set, set->held[index]);
+}
+
+const char *dataset_held_name(const struct dataset *set, int index)
+{
+    return set->held_names ? set->held_names[index] : NULL;
 }
 
 int dataset_measured_count(const struct dataset *set)

@@ -59,6 +59,9 @@ struct dataset_item dataset_at(const struct dataset *set, int index);
 /* Training or held-out image `index`, never mirrored. */
 struct dataset_item dataset_train(const struct dataset *set, int index);
 struct dataset_item dataset_held(const struct dataset *set, int index);
+/* The file of a held-out image, below the folder; NULL where files that cannot be read have moved
+ * the numbers. */
+const char *dataset_held_name(const struct dataset *set, int index);
 /* The images that a network is measured by in training: held-out ones, at most 64; where none are
  * held out, training images. */
 int dataset_measured_count(const struct dataset *set);

@@ -64,6 +64,46 @@ for k in range(8):
     assert abs(b - a - direction[k]) < 1e-5
 PY
 
+# images that the training held out, and the nearest of the others: as the test finds it among the files
+pictures many-photos 40 16 16
+run 0 imgtrain train task=gan data=many-photos threads=1 device=cpu size=16 'widths=[16,8,8]' z=8 batch=8 images=80 flip=true \
+    samples=4 eval_samples=0 video.enabled=false frames.count=0 -q -o held
+run 0 imgtrain project held photos/1.ppm --held-out 4 -o tenth --steps 4 --tune 2 --candidates 8
+err_has "tenth: 5 images, PSNR " "with the nearest image of the training; better than that by their latents: "
+python3 - <<'PY' && pass || flunk "--held-out: other images, or another nearest one"
+import csv, glob, math
+def ppm(path):
+    words = open(path).read().split()[4:]
+    return [int(w) for w in words]
+def psnr(a, b):
+    mean = sum((x - y) ** 2 for x, y in zip(a, b)) / len(a)
+    return 10 * math.log10(255 * 255 / mean) if mean else 99
+def mirrored(a):
+    return [a[(y * 16 + 15 - x) * 3 + c] for y in range(16) for x in range(16) for c in range(3)]
+images = {path: ppm(path) for path in glob.glob("many-photos/*.ppm")}
+rows = list(csv.DictReader(open("tenth/projected.csv")))
+held = [row["image"] for row in rows if row["image"] in images]
+assert len(rows) == 5 and len(set(held)) == 4, rows
+for row in rows:
+    target = images.get(row["image"]) or ppm(row["image"])
+    nearest = max(psnr(target, other) for path, image in images.items() if path not in held
+                  for other in (image, mirrored(image)))
+    assert abs(nearest - float(row["psnr_training"])) < 0.001, (row, nearest)
+PY
+# the files that it names are the images that it shows
+image=$(awk -F '"' 'NR == 2 { print $2 }' tenth/projected.csv)
+has "$image"
+run 0 imgtrain eval tenth/target-00001.png "$(awk -F '"' 'NR == 3 { print $2 }' tenth/projected.csv)"
+out_has "psnr     inf: no difference"
+run 64 imgtrain project held --held-out 5 -o x
+err_has "--held-out 5: of many-photos 4 images are held out"
+run 64 imgtrain project run --held-out 1 -o x
+err_has "of photos 0 images are held out"
+# where a file cannot be read the numbers have moved: no name is better than a wrong one
+echo no image >many-photos/0.ppm
+run 0 imgtrain project held/model.safetensors --held-out 1 -o nameless --steps 2 --candidates 4
+run 0 grep -q 'many-photos: held-out image 0"' nameless/projected.csv
+
 run 73 imgtrain project run photos/1.ppm -o found
 err_has "found: has latents.npy already"
 run 64 imgtrain project run photos/1.ppm

@@ -234,6 +234,7 @@ START_TEST(a_tenth_is_held_out)
     draw_many("x", 57);
     struct dataset_options options = options_for(2, 2);
     bool held[2][57] = {{0}};
+    char name[32];
     for (int round = 0; round < 2; round++) {
         options.seed = round ? 8 : 7;
         struct dataset *set = open_with(&options);
@@ -243,6 +244,8 @@ START_TEST(a_tenth_is_held_out)
         for (int i = 0; i < 5; i++) {
             seen[number_of(dataset_held(set, i))]++;
             held[round][number_of(dataset_held(set, i))] = true;
+            snprintf(name, sizeof name, "x%03d.png", number_of(dataset_held(set, i)));
+            ck_assert_str_eq(dataset_held_name(set, i), name);
         }
         for (int i = 0; i < 52; i++)
             seen[number_of(dataset_train(set, i))]++;

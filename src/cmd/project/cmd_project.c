@@ -19,11 +19,15 @@ static int cmd_project_attempt(void *context, struct device *device, int at_once
 
 static void project_report(const struct project *p)
 {
-    double nearest = 0, latent = 0, last = 0;
+    double nearest = 0, latent = 0, last = 0, training = 0;
+    int better[2] = {0, 0};
     for (int i = 0; i < p->count; i++) {
         nearest += p->images[i].nearest / p->count;
         latent += p->images[i].psnr[p->options->steps] / p->count;
         last += p->images[i].psnr[project_steps(p)] / p->count;
+        training += p->images[i].training / p->count;
+        better[0] += p->images[i].psnr[p->options->steps] > p->images[i].training;
+        better[1] += p->images[i].psnr[project_steps(p)] > p->images[i].training;
     }
     log_info("%s: %d image%s, PSNR %.2f dB with the nearest of %d samples, %.2f after %d steps",
              p->options->output, p->count, p->count == 1 ? "" : "s", nearest,
@@ -31,9 +35,13 @@ static void project_report(const struct project *p)
     if (p->options->tune)
         log_info("%s: %.2f dB with the generator tuned in %d steps (model.safetensors)",
                  p->options->output, last, (int)p->options->tune);
+    if (p->options->held_out)
+        log_info("%s: %.2f dB with the nearest image of the training; better than that by their "
+                 "latents: %d of %d, at the end: %d",
+                 p->options->output, training, better[0], p->count, better[1]);
 }
 
-static int project_with(struct project *p)
+static int project_with(struct project *p, const char *model)
 {
     struct net_design design;
     struct tag_sets tags = {0};
@@ -47,7 +55,7 @@ static int project_with(struct project *p)
     p->channels = design.channels;
     p->z = design.z;
     TRY(class_mix_check(p->classes, p->options->label));
-    TRY(project_load(p));
+    TRY(p->options->held_out ? project_data(p, model) : project_load(p));
     struct fallback fallback = {.task = &task_gan,
                                 .whole = p->count,
                                 .least = p->options->tune ? p->count : 1,
@@ -73,7 +81,7 @@ static int project_model(const struct project_options *options, char **operands,
     for (int i = 1; i < count; i++)
         TRY_CLEANUP(project_add(&p, operands[i], false));
     if (options->towards) TRY_CLEANUP(project_add(&p, options->towards, true));
-    code = project_with(&p);
+    code = project_with(&p, operands[0]);
 cleanup:
     store_close(file);
     project_free(&p);
@@ -130,6 +138,14 @@ int cmd_project(int argc, char **argv)
          .argument = "PATH",
          .text = &options.towards,
          .help = "a second set (an image or a folder): direction.npy leads there from the first"},
+        {.name = "held-out",
+         .argument = "N",
+         .integer = &options.held_out,
+         .low = 1,
+         .high = 200,
+         .help =
+             "also N images that the training held out; PSNR of the nearest that it did not hold "
+             "out"},
         OPTION_DEVICE(&options.device),
         OPTION_MEMORY_LIMIT(
             &options.memory_limit,
@@ -137,19 +153,23 @@ int cmd_project(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain project MODEL PHOTO|FOLDER... -o FOLDER [--tune N] [--towards PATH]",
+        .usage = "imgtrain project MODEL PHOTO|FOLDER... -o FOLDER [--tune N] [--towards PATH] "
+                 "[--held-out N]",
         .about = "Finds the latents with which a trained generator (task gan) draws these images: "
                  "gradient descent\nfrom the nearest of many samples. `imgtrain sample --latents` "
                  "and `--edit` go on from there.",
         .options = rows,
-        .min_operands = 2,
+        .min_operands = 1,
         .max_operands = -1,
         .examples = "imgtrain project runs/photos-001 photo.jpg -o found --tune 200\n"
+                    "imgtrain project runs/photos-001 --held-out 10 -o found\n"
                     "imgtrain project runs/faces grave/ --towards smiling/ -o smile\n",
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     if (!options.output) return fail(ERR_USAGE, "no output: add -o FOLDER");
+    if (operands < 2 && !options.held_out)
+        return fail(ERR_USAGE, "no image: name one or a folder, or add --held-out N");
     if (!options.tune) options_without_effect("tune-lr", "without --tune");
     return project_model(&options, argv + 1, operands);
 }

@@ -9,7 +9,7 @@ struct store_file;
 
 struct project_options {
     const char *output, *towards, *device;
-    int64_t steps, tune, candidates, label;
+    int64_t steps, tune, candidates, label, held_out;
     double lr, tune_lr;
     uint64_t memory_limit;
 };
@@ -19,6 +19,7 @@ struct project_image {
     bool towards;    /* of the second set */
     uint64_t seed;   /* of the sample that was nearest */
     double nearest;  /* its PSNR */
+    double training; /* that of the nearest image of the training; 0: not asked */
     double *psnr;    /* [steps + tune + 1]: before each step, and of the result */
     uint8_t *target; /* [h][w][channels] as in image/premultiplied.h */
     uint8_t *projected;
@@ -48,13 +49,24 @@ static inline int project_image_bytes(const struct project *p)
 
 /* An image, or those of a folder. */
 int project_add(struct project *project, const char *path, bool towards);
-/* Decodes them all, for a generator of project->w x project->h. */
+/* Takes `path` (malloc), whatever comes of it; NULL: there was no memory for it. */
+int project_add_file(struct project *project, char *path, bool towards);
+/* Decodes those that have no pixels yet, for a generator of project->w x project->h. */
 int project_load(struct project *project);
 void project_free(struct project *project);
+
+/* ---- project_data.c ---- */
+
+/* For --held-out: adds images that the training of `model` (RUN or file) held out, loads all, and
+ * looks for the nearest image of the training. ERR_USAGE: fewer are held out. */
+int project_data(struct project *project, const char *model);
 
 /* ---- project_descend.c ---- */
 
 struct device;
+
+/* Of two images of the project's size, dB. */
+double project_psnr(const struct project *project, const uint8_t *a, const uint8_t *b);
 
 /* Fills in latents, labels, PSNRs and projected images, with at_once images at a time; writes the
  * video, and the generator where it is tuned. */

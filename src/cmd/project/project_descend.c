@@ -26,7 +26,7 @@ static int project_check_stop(void)
                                     : OK;
 }
 
-static double project_psnr(const struct project *p, const uint8_t *a, const uint8_t *b)
+double project_psnr(const struct project *p, const uint8_t *a, const uint8_t *b)
 {
     int64_t sum = 0;
     int bytes = project_image_bytes(p);

@@ -106,12 +106,14 @@ static double latent_length(const struct project *p, int i)
 
 static void print_images(const struct project *p, FILE *to)
 {
-    fprintf(to, "row,class,seed,psnr_nearest,psnr_latent,psnr,length,set,image\n");
+    fprintf(to, "row,class,seed,psnr_nearest,psnr_latent,psnr,length,set,psnr_training,image\n");
     for (int i = 0; i < p->count; i++) {
         const struct project_image *image = &p->images[i];
-        fprintf(to, "%d,%d,%" PRIu64 ",%.3f,%.3f,%.3f,%.3f,%c,\"", i, p->labels[i], image->seed,
+        fprintf(to, "%d,%d,%" PRIu64 ",%.3f,%.3f,%.3f,%.3f,%c,", i, p->labels[i], image->seed,
                 image->nearest, image->psnr[p->options->steps], image->psnr[project_steps(p)],
                 latent_length(p, i), image->towards ? 'b' : 'a');
+        if (p->options->held_out) fprintf(to, "%.3f", image->training);
+        fputs(",\"", to);
         for (const char *c = image->path; *c; c++)
             fprintf(to, *c == '"' ? "\"\"" : "%c", *c);
         fputs("\"\n", to);

@@ -11,7 +11,7 @@
 
 enum { PROJECT_MOST = 4096 };
 
-static int project_add_file(struct project *p, char *path, bool towards)
+int project_add_file(struct project *p, char *path, bool towards)
 {
     if (!path) return ERR_SYSTEM;
     struct project_image *images =
@@ -49,12 +49,13 @@ int project_load(struct project *p)
     if (!p->latents || !p->labels) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < p->count; i++) {
         struct project_image *image = &p->images[i];
-        bool enlarged;
-        image->target = malloc(bytes);
+        bool enlarged, is_loaded = image->target != NULL;
+        if (!is_loaded) image->target = malloc(bytes);
         image->projected = calloc(1, bytes);
         image->psnr = calloc(points, sizeof *image->psnr);
         if (!image->target || !image->projected || !image->psnr)
             return fail(ERR_SYSTEM, "out of memory");
+        if (is_loaded) continue;
         TRY(dataset_build_decode(image->target, image->path, &options, &enlarged));
     }
     return OK;
