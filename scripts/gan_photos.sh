@@ -24,7 +24,7 @@ case $package in
 stellarium-data) place=usr/share/stellarium/nebulae/default ;;
 tuxpaint-stamps-default) place=usr/share/tuxpaint/stamps ;;
 *)
-    echo "$package: of stellarium-data and tuxpaint-stamps-default alone this knows where pictures are" >&2
+    echo "$package: only of stellarium-data and tuxpaint-stamps-default is it known where pictures lie" >&2
     exit 64
     ;;
 esac
