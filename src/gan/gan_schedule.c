@@ -7,6 +7,7 @@
 #include <math.h>
 
 static const double AUGMENT_MOST = 0.8;
+static const double RATE_MOST = 2e-3, RATE_LEAST = 1e-3, RATE_SIDE = 16; /* pixels */
 enum { LEAST_BASE = 4, MOST_WIDTH = 256 };
 
 int gan_picture_width(const struct config *config)
@@ -76,6 +77,15 @@ double gan_gamma(const struct config *config)
     return fmax(1, 2 * pow((w > h ? w : h) / 64.0, 3.1));
 }
 
+/* A rate that suits small images makes D of larger ones lose what it knows in its own noise: it
+ * tells nothing apart any more until the rate has fallen (README, "What was tried"). */
+double gan_rate(const struct config *config)
+{
+    int w = gan_picture_width(config), h = gan_picture_height(config);
+    if (config->gan.lr >= 0) return config->gan.lr;
+    return fmax(RATE_LEAST, RATE_MOST * fmin(1, RATE_SIDE / (w > h ? w : h)));
+}
+
 /* A small set is learnt by heart unless it is shown in more ways: .3 from 10,000 images on, .5 at
  * 1,600, the most at 100. */
 static double augment_end(const struct config *config, int pictures)
@@ -91,7 +101,7 @@ struct gan_schedule gan_schedule_at(const struct config *config, int pictures, d
     double batch = (double)config->gan.batch;
     return (struct gan_schedule){
         .gamma = cosine_between(gamma, gamma * config->gan.gamma_end, t),
-        .lr = cosine_between(config->gan.lr, config->gan.lr_end, t),
+        .lr = cosine_between(gan_rate(config), config->gan.lr_end, t),
         .b2 = cosine_between(config->gan.b2, config->gan.b2_end, t),
         .augment = cosine_between(0, augment_end(config, pictures), t),
         .ema = half_life > 0 ? pow(0.5, batch / half_life) : 0,

@@ -23,7 +23,8 @@ int gan_picture_height(const struct config *config);
 /* images: in the training set; t: images seen / images in all, 0..1 */
 struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t);
 
-/* gan.gamma, by resolution when it is -1. */
+/* gan.gamma and gan.lr, by resolution when they are -1. */
 double gan_gamma(const struct config *config);
+double gan_rate(const struct config *config);
 
 #endif
