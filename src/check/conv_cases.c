@@ -153,9 +153,9 @@ static void describe_shape(struct op_case *c, int shape)
 
 /* Gradients of these are made by F(4x4,3x3) on the CPU, which is not exact for whole numbers
  * either: src/cpu/README.md. */
-static bool has_wide_tiles(const struct nn_conv *s)
+static bool is_dense(const struct nn_conv *s)
 {
-    return s->kernel == 3;
+    return s->kernel == 3 && s->groups == 1;
 }
 
 static void describe_pass(struct op_case *c, bool adjoint)
@@ -171,8 +171,8 @@ static void describe_pass(struct op_case *c, bool adjoint)
     size_t inputs = pixels_of(s) * (size_t)(adjoint ? s->cout : s->cin);
     enum nn_type to = adjoint ? s->in_type : s->out_type, from = adjoint ? s->out_type : s->in_type;
     bool masks = channels % 8 == 0;
-    double tolerance = adjoint && has_wide_tiles(s) ? 1.5e-5 : 2e-6;
-    double whole = adjoint && has_wide_tiles(s) ? tolerance : 0;
+    double tolerance = adjoint && is_dense(s) ? 1.5e-5 : 2e-6;
+    double whole = adjoint && is_dense(s) ? tolerance : 0;
     struct op_operand *in = op_add_in(c, adjoint ? "dout" : "in", from, inputs);
     struct op_operand *w = op_add_in(c, "weights", NN_F32, weights_of(s));
     struct op_operand *out = op_add_out(c, adjoint ? "din" : "out", to, outputs, tolerance);
@@ -207,7 +207,7 @@ static void describe_wgrad(struct op_case *c)
     const struct nn_conv *s = &c->conv;
     op_add_in(c, "in", s->in_type, pixels_of(s) * (size_t)s->cin);
     op_add_in(c, "dout", s->out_type, pixels_of(s) * (size_t)s->cout);
-    op_add_sum(c, "dw", weights_of(s), has_wide_tiles(s) ? 1.5e-5 : 4e-6);
+    op_add_sum(c, "dw", weights_of(s), is_dense(s) ? 1.5e-5 : 4e-6);
     op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
 }
 

@@ -1,11 +1,78 @@
 /* As conv_dense.c by Winograd's F(4x4,3x3): 36 products for 16 outputs, where F(2x2) has 64. Its
  * errors are some ten times as large, and an output's last bits depend on all 6x6 inputs of its
- * tile: so it serves gradients, and forward passes, which are cut into tiles, do not use it. */
+ * tile: so it serves gradients, and forward passes, which are cut into tiles, do not use it.
+ * Points 0, 1, -1, 2, -2, as in Lavin and Gray, arXiv:1509.09308. */
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
 #include "cpu/isa/conv_prelu.h"
-#include "cpu/isa/winograd4.h"
 #include "cpu/nn/conv_kernels.h"
+
+enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE };
+
+struct tile4 {
+    size_t pixel; /* its top left output pixel, counted over the whole batch */
+    int y, x;
+};
+
+static struct tile4 tile4_at(const struct nn_conv *s, size_t t)
+{
+    size_t across = (size_t)(s->w + 3) / TILE, down = (size_t)(s->h + 3) / TILE;
+    size_t x = TILE * (t % across), y = TILE * (t / across % down), n = t / across / down;
+    return (struct tile4){(n * (size_t)s->h + y) * (size_t)s->w + x, (int)y, (int)x};
+}
+
+/* B^T d, A^T m, A y, G g, G^T m of vectors `in` apart from each other, to vectors `out` apart. */
+INLINE void tile4_inputs(vf *to, ptrdiff_t out, const vf *d, ptrdiff_t in)
+{
+    vf four = vf_set(4), five = vf_set(5), two = vf_set(2);
+    vf d1 = d[in], d2 = d[2 * in], d3 = d[3 * in], d4 = d[4 * in];
+    vf even = vf_fma(-four, d2, d4), odd = vf_fma(-four, d1, d3);
+    vf half = d4 - d2, twice = two * (d3 - d1);
+    to[0] = vf_fma(four, d[0], vf_fma(-five, d2, d4));
+    to[out] = even + odd, to[2 * out] = even - odd;
+    to[3 * out] = half + twice, to[4 * out] = half - twice;
+    to[5 * out] = vf_fma(four, d1, vf_fma(-five, d3, d[5 * in]));
+}
+
+INLINE void tile4_outputs(vf *to, ptrdiff_t out, const vf *m, ptrdiff_t in)
+{
+    vf s1 = m[in] + m[2 * in], d1 = m[in] - m[2 * in];
+    vf s2 = m[3 * in] + m[4 * in], d2 = m[3 * in] - m[4 * in];
+    to[0] = m[0] + s1 + s2;
+    to[out] = vf_fma(vf_set(2), d2, d1);
+    to[2 * out] = vf_fma(vf_set(4), s2, s1);
+    to[3 * out] = vf_fma(vf_set(8), d2, d1) + m[5 * in];
+}
+
+INLINE void tile4_gradients(vf *to, ptrdiff_t out, const vf *y, ptrdiff_t in)
+{
+    vf y0 = y[0], y1 = y[in], y2 = y[2 * in], y3 = y[3 * in];
+    vf even = y0 + y2, odd = y1 + y3;
+    vf even2 = vf_fma(vf_set(4), y2, y0), odd2 = vf_fma(vf_set(8), y3, vf_set(2) * y1);
+    to[0] = y0, to[5 * out] = y3;
+    to[out] = even + odd, to[2 * out] = even - odd;
+    to[3 * out] = even2 + odd2, to[4 * out] = even2 - odd2;
+}
+
+INLINE void tile4_taps(vf *to, ptrdiff_t out, const vf *g, ptrdiff_t in)
+{
+    vf g0 = g[0], g1 = g[in], g2 = g[2 * in];
+    vf sum = (g0 + g2) * vf_set(-1.0F / 6), middle = g1 * vf_set(1.0F / 6);
+    vf wide = vf_fma(vf_set(1.0F / 6), g2, g0 * vf_set(1.0F / 24)), step = g1 * vf_set(1.0F / 12);
+    to[0] = g0 * vf_set(0.25F), to[5 * out] = g2;
+    to[out] = sum - middle, to[2 * out] = sum + middle;
+    to[3 * out] = wide + step, to[4 * out] = wide - step;
+}
+
+INLINE void tile4_sums(vf *to, ptrdiff_t out, const vf *m, ptrdiff_t in)
+{
+    vf s1 = m[in] + m[2 * in], d1 = m[2 * in] - m[in];
+    vf s2 = m[3 * in] + m[4 * in], d2 = m[3 * in] - m[4 * in];
+    vf sixth = vf_set(1.0F / 6);
+    to[0] = vf_fma(vf_set(1.0F / 24), s2, vf_fma(-sixth, s1, m[0] * vf_set(0.25F)));
+    to[out] = vf_fma(vf_set(1.0F / 12), d2, sixth * d1);
+    to[2 * out] = vf_fma(sixth, s2 - s1, m[5 * in]);
+}
 
 /* Stores what `values` hold, VF channels for each product, or what fits the row's end. */
 INLINE void tile4_put(float *to, size_t step, const vf values[PRODUCTS], int room)

@@ -21,14 +21,6 @@ void ISA_NAME(conv_group_wgrad)(const struct nn_conv *shape, float *sums, const 
                                 const void *dout, int group, size_t first, int count,
                                 float *workspace);
 void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group);
-void ISA_NAME(conv_group4_pack)(void *packed, const float *weights, int group, int adjoint);
-void ISA_NAME(conv_group4_conv)(const struct nn_conv *shape, void *out, const void *in,
-                                const void *packed, const struct nn_epilogue *epilogue, int group,
-                                size_t first, int count, float *workspace);
-void ISA_NAME(conv_group4_wgrad)(const struct nn_conv *shape, float *sums, const void *in,
-                                 const void *dout, int group, size_t first, int count,
-                                 float *workspace);
-void ISA_NAME(conv_group4_unpack)(float *dw, const float *sums, int group);
 void ISA_NAME(conv_dense_pack)(float *packed, const float *weights, const struct nn_conv *shape,
                                int adjoint, const struct dense_product *product, int first,
                                int last);

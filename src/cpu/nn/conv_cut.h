@@ -18,6 +18,12 @@ static inline int conv_clamp(size_t x, int low, int high)
     return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
 }
 
+/* Tiles of 2x2 outputs. */
+static inline size_t conv_tiles_of(const struct nn_conv *s)
+{
+    return (size_t)s->n * (size_t)((s->h + 1) / 2) * (size_t)((s->w + 1) / 2);
+}
+
 struct conv_cut {
     size_t chunk;  /* rows (or tiles) of a chunk */
     size_t total;  /* of all */

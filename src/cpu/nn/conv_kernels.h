@@ -9,13 +9,13 @@
 #include <stddef.h>
 
 enum {
-    CONV_WGRAD_CHUNK = 192,                      /* most rows of one call of wgrad */
-    CONV_WGRAD_ALIGN = 32,                       /* k and n of its workspace: multiples of this */
-    CONV_PRELU_SUMS = 64,                        /* most channels of one call of prelu_sums */
-    GROUP = 16,                                  /* channels a group, in and out */
-    GROUP_TILES = 24,                            /* most 2x2 output tiles of one call */
-    GROUP4_TILES = 12,                           /* the same of 4x4 */
-    GROUP_WORKSPACE = 36 * GROUP4_TILES * GROUP, /* floats of a transformed operand of either */
+    CONV_WGRAD_CHUNK = 192,                     /* most rows of one call of wgrad */
+    CONV_WGRAD_ALIGN = 32,                      /* k and n of its workspace: multiples of this */
+    CONV_PRELU_SUMS = 64,                       /* most channels of one call of prelu_sums */
+    GROUP = 16,                                 /* channels a group, in and out */
+    GROUP_TILES = 24,                           /* most 2x2 output tiles of one call of group_* */
+    GROUP_WEIGHTS = 16 * GROUP * GROUP,         /* floats of one group's transformed weights */
+    GROUP_WORKSPACE = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
 };
 
 /* Tiles of a dense 3x3 convolution that are worked on at once. */
@@ -54,25 +54,6 @@ struct dense_transforms {
                    size_t step, int first, int last);
 };
 
-/* Grouped 3x3 convolutions by the same transforms, with padding 1: the grid of n h w is cut into n
- * * ceil(h/tile) * ceil(w/tile) tiles, whose inputs become `products` matrix products of 16 x 16
- * channels, in fp32 whatever the type. */
-struct group_transforms {
-    int tile, products;
-    int most; /* tiles of one call */
-    /* Transforms group g of weights [c][16][3][3] to [products][16][16]; adjoint: for dgrad. */
-    void (*pack)(void *packed, const float *weights, int group, int adjoint);
-    /* out = epilogue(in * weights) for one group's tiles first <= t < first + count. */
-    void (*conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
-                 const struct nn_epilogue *epilogue, int group, size_t first, int count,
-                 float *workspace);
-    /* sums [products][16][16] += in x dout over these tiles; workspace: 2 * GROUP_WORKSPACE. */
-    void (*wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
-                  int group, size_t first, int count, float *workspace);
-    /* dw[c][16][3][3] += what transformed sums mean for group g. */
-    void (*unpack)(float *dw, const float *sums, int group);
-};
-
 struct conv_kernels {
     enum nn_type type; /* of in and out, of the packed weights and of what is counted in `values` */
     int panel;         /* columns of a packed panel of gemm */
@@ -92,9 +73,20 @@ struct conv_kernels {
     void (*wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k, int first,
                   int last, float *workspace);
 
-    /* Grouped 3x3, padding 1, 16 channels a group: forward by F(2x2,3x3), gradients by F(4x4,3x3).
-     */
-    struct group_transforms group[2];
+    /* Grouped 3x3, padding 1, by Winograd's F(2x2,3x3) (Lavin and Gray, arXiv:1509.09308): the grid
+     * of n h w is cut into n * ceil(h/2) * ceil(w/2) tiles; 4x4 inputs of a tile become 16 matrix
+     * products of 16 x 16 channels, in fp32 whatever the type. */
+    /* Transforms group g of weights [c][16][3][3]; adjoint: for dgrad. */
+    void (*group_pack)(void *packed, const float *weights, int group, int adjoint);
+    /* out = epilogue(in * weights) for one group's tiles first <= t < first + count. */
+    void (*group_conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
+                       const struct nn_epilogue *epilogue, int group, size_t first, int count,
+                       float *workspace);
+    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; workspace: 2 * GROUP_WORKSPACE floats. */
+    void (*group_wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
+                        int group, size_t first, int count, float *workspace);
+    /* dw[c][16][3][3] += what transformed sums mean for group g. */
+    void (*group_unpack)(float *dw, const float *sums, int group);
 
     /* Dense 3x3, padding 1, any channels: forward by F(2x2,3x3), gradients by F(4x4,3x3). */
     struct dense_transforms dense[2];

@@ -43,23 +43,6 @@ static size_t cpu_rows_of(const struct nn_conv *s)
     return (size_t)s->n * (size_t)s->h * (size_t)s->w;
 }
 
-static const struct group_transforms *group_of(const struct nn_conv *s, int gradient)
-{
-    return &kernels_of(s)->group[gradient];
-}
-
-static size_t group_tiles(const struct nn_conv *s, const struct group_transforms *t)
-{
-    return (size_t)s->n * (size_t)conv_ceil_div((size_t)s->h, (size_t)t->tile) *
-           (size_t)conv_ceil_div((size_t)s->w, (size_t)t->tile);
-}
-
-/* Floats of one group's transformed weights, or of their sums. */
-static size_t group_floats(const struct group_transforms *t)
-{
-    return (size_t)t->products * GROUP * GROUP;
-}
-
 /* What the ranges of one convolution's work have in common. */
 struct conv_job {
     const struct nn_conv *shape;
@@ -79,12 +62,11 @@ struct conv_job {
 
 /* ---- forward and dgrad ---- */
 
-static size_t packed_floats(const struct nn_conv *s, int adjoint)
+static size_t packed_floats(const struct nn_conv *s, int k, int n)
 {
-    if (is_group(s)) return (size_t)s->groups * group_floats(group_of(s, adjoint));
-    size_t k = (size_t)(adjoint ? s->cout : s->cin), n = (size_t)(adjoint ? s->cin : s->cout);
+    if (is_group(s)) return (size_t)s->groups * GROUP_WEIGHTS;
     size_t panel = (size_t)kernels_of(s)->panel;
-    return (size_t)conv_ceil_div(n, panel) * panel * k;
+    return (size_t)conv_ceil_div((size_t)n, panel) * panel * (size_t)k;
 }
 
 enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
@@ -176,39 +158,37 @@ static int can_mix(const struct nn_conv *s, const struct nn_epilogue *e)
 static void pack_groups(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *j = context;
-    const struct group_transforms *t = group_of(j->shape, j->adjoint);
     for (int g = (int)from; g < (int)to; g++)
-        t->pack(j->packed + (size_t)g * group_floats(t), j->weights, g, j->adjoint);
+        j->kernels->group_pack(j->packed + (size_t)g * GROUP_WEIGHTS, j->weights, g, j->adjoint);
 }
 
 /* Neighbouring items read the same lines' neighbours: all groups of some pixels. */
 static void convolve_groups(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *j = context;
-    const struct group_transforms *k = group_of(j->shape, j->adjoint);
     size_t groups = (size_t)j->shape->groups;
     float buffer[GROUP_WORKSPACE] __attribute__((aligned(64)));
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        size_t g = i % groups, t = i / groups * (size_t)k->most;
-        k->conv(j->shape, j->out, j->in, j->packed + g * group_floats(k), j->epilogue, (int)g, t,
-                conv_clamp(j->rows - t, 1, k->most), buffer);
+        size_t g = i % groups, t = i / groups * GROUP_TILES;
+        j->kernels->group_conv(j->shape, j->out, j->in, j->packed + g * GROUP_WEIGHTS, j->epilogue,
+                               (int)g, t, conv_clamp(j->rows - t, 1, GROUP_TILES), buffer);
     }
 }
 
 static void cpu_group(const struct nn_conv *s, void *out, const void *in, const float *weights,
                       int adjoint, const struct nn_epilogue *e, float *packed)
 {
-    const struct group_transforms *t = group_of(s, adjoint);
     struct conv_job job = {.shape = s,
+                           .kernels = kernels_of(s),
                            .out = out,
                            .in = in,
                            .weights = weights,
                            .epilogue = e,
                            .adjoint = adjoint,
-                           .rows = group_tiles(s, t),
+                           .rows = conv_tiles_of(s),
                            .packed = packed};
-    threads_for(s->groups, threads_grain((int64_t)group_floats(t)), pack_groups, &job);
-    threads_for((int64_t)conv_ceil_div(job.rows, (size_t)t->most) * s->groups, 2, convolve_groups,
+    threads_for(s->groups, threads_grain(GROUP_WEIGHTS), pack_groups, &job);
+    threads_for((int64_t)conv_ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups,
                 &job);
 }
 
@@ -272,10 +252,7 @@ static struct conv_cut gemm_cut(const struct nn_conv *s)
 
 static struct conv_cut group_cut(const struct nn_conv *s)
 {
-    enum { OUTPUTS = 2048 }; /* of a piece at least */
-    const struct group_transforms *t = group_of(s, 1);
-    struct conv_cut c = conv_cut_of(s, group_tiles(s, t), OUTPUTS / (size_t)(t->tile * t->tile),
-                                    (size_t)s->groups * group_floats(t));
+    struct conv_cut c = conv_cut_of(s, conv_tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
     c.blocks = conv_ceil_div((size_t)s->groups, GROUPS);
     return c;
 }
@@ -387,14 +364,13 @@ static void group_piece(const struct nn_conv *s, float *sums, const void *in, co
                         size_t tile, size_t tiles, int block)
 {
     float buffer[2 * GROUP_WORKSPACE] __attribute__((aligned(64)));
-    const struct group_transforms *k = group_of(s, 1);
-    size_t floats = group_floats(k), most = (size_t)k->most;
     int first = block * GROUPS, last = s->groups - first < GROUPS ? s->groups : first + GROUPS;
-    memset(sums + (size_t)first * floats, 0, (size_t)(last - first) * floats * sizeof *sums);
-    for (size_t t = tile; t < tile + tiles; t += most)
+    memset(sums + (size_t)first * GROUP_WEIGHTS, 0,
+           (size_t)(last - first) * GROUP_WEIGHTS * sizeof *sums);
+    for (size_t t = tile; t < tile + tiles; t += GROUP_TILES)
         for (int g = first; g < last; g++)
-            k->wgrad(s, sums + (size_t)g * floats, in, dout, g, t,
-                     conv_clamp(tile + tiles - t, 1, k->most), buffer);
+            kernels_of(s)->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
+                                       conv_clamp(tile + tiles - t, 1, GROUP_TILES), buffer);
 }
 
 static void group_pieces(void *context, int64_t from, int64_t to)
@@ -413,15 +389,14 @@ static void cpu_add_groups(void *context, int64_t from, int64_t end)
 {
     const struct conv_job *job = context;
     const struct conv_cut c = *job->cut;
-    const struct group_transforms *k = group_of(job->shape, 1);
-    size_t floats = group_floats(k);
     for (int g = (int)from; g < (int)end; g++)
         for (int chunk = 0; chunk < job->now; chunk++) {
-            float *to = job->sums + (size_t)(chunk * c.pieces) * c.floats + (size_t)g * floats;
+            float *to =
+                job->sums + (size_t)(chunk * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
             for (int p = 1; p < c.pieces; p++)
-                for (size_t i = 0; i < floats; i++)
+                for (size_t i = 0; i < GROUP_WEIGHTS; i++)
                     to[i] += to[(size_t)p * c.floats + i];
-            k->unpack(job->dw, to, g);
+            kernels_of(job->shape)->group_unpack(job->dw, to, g);
         }
 }
 
@@ -434,8 +409,7 @@ static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, cons
     for (; job.first < chunks; job.first += (size_t)c.wave) {
         job.now = conv_clamp(chunks - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks, 1, group_pieces, &job);
-        threads_for(s->groups,
-                    threads_grain((int64_t)job.now * (int64_t)c.floats * c.pieces / s->groups),
+        threads_for(s->groups, threads_grain((int64_t)job.now * c.pieces * GROUP_WEIGHTS),
                     cpu_add_groups, &job);
     }
 }
@@ -461,7 +435,7 @@ static size_t cpu_conv_workspace(const struct device *device, const struct nn_co
     struct dense_kernels dense;
     if (conv_dense_kernels(&dense, s)) return conv_dense_workspace(s, &dense);
     if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(device, s);
-    size_t forward = packed_floats(s, 0), dgrad = packed_floats(s, 1);
+    size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
     if (s->chunk == 0) return (forward > dgrad ? forward : dgrad) * sizeof(float);
     struct conv_cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
     size_t most = (size_t)(c.wave * c.pieces);
