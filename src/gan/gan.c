@@ -76,15 +76,6 @@ static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs
 
 /* ---- open and close ---- */
 
-static enum dataset_channels asked_channels(const struct config *config)
-{
-    static const enum dataset_channels channels[] = {[CONFIG_GAN_CHANNELS_AUTO] = DATASET_AUTO,
-                                                     [CONFIG_GAN_CHANNELS_RGB] = DATASET_RGB,
-                                                     [CONFIG_GAN_CHANNELS_RGBA] = DATASET_RGBA,
-                                                     [CONFIG_GAN_CHANNELS_GREY] = DATASET_GREY};
-    return channels[config->gan.channels];
-}
-
 static const char *scan_class_name(const void *scan, int i)
 {
     return ((const struct scan *)scan)->classes[i];
@@ -116,7 +107,7 @@ static int count_classes(struct task_state *s, const struct task_setup *setup)
 {
     struct scan scan;
     struct dataset_options options = {.folder = setup->config->gan.data,
-                                      .channels = asked_channels(setup->config),
+                                      .channels = gan_channels(setup->config),
                                       .stop_requested = setup->stop_requested};
     bool known = options.channels != DATASET_AUTO;
     s->channels = known ? channels_count(options.channels) : 3;
@@ -152,7 +143,7 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
         .height = gan_picture_height(config),
         .labels = scan_labels_of(config->gan.labels),
         .label_file = config->gan.labels,
-        .channels = asked_channels(config),
+        .channels = gan_channels(config),
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
         .spill_dir = setup->spill_dir,

@@ -20,6 +20,15 @@ int gan_picture_height(const struct config *config)
     return (int)(config->gan.height > 0 ? config->gan.height : config->gan.size);
 }
 
+enum dataset_channels gan_channels(const struct config *config)
+{
+    static const enum dataset_channels channels[] = {[CONFIG_GAN_CHANNELS_AUTO] = DATASET_AUTO,
+                                                     [CONFIG_GAN_CHANNELS_RGB] = DATASET_RGB,
+                                                     [CONFIG_GAN_CHANNELS_RGBA] = DATASET_RGBA,
+                                                     [CONFIG_GAN_CHANNELS_GREY] = DATASET_GREY};
+    return channels[config->gan.channels];
+}
+
 /* Twice the channels with half the side, about as much work in every stage down to 8 px: 16 at the
  * full size from 64 px on, 32 below. */
 static int width_by_size(int stage, int stages, int side)

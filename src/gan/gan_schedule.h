@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_GAN_GAN_SCHEDULE_H
 #define IMGTRAIN_GAN_GAN_SCHEDULE_H
 
+#include "data/channels.h"
 #include "gan/core.h"
 
 struct config;
@@ -19,6 +20,9 @@ int gan_design(struct net_design *design, const struct config *config, int class
 /* Width and height of the images. */
 int gan_picture_width(const struct config *config);
 int gan_picture_height(const struct config *config);
+
+/* What images shall have by gan.channels. */
+enum dataset_channels gan_channels(const struct config *config);
 
 /* images: in the training set; t: images seen / images in all, 0..1 */
 struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t);

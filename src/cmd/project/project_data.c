@@ -8,6 +8,7 @@
 #include "data/channels.h"
 #include "data/dataset.h"
 #include "gan/gan_checkpoint.h"
+#include "gan/gan_schedule.h"
 #include "run/signals.h"
 
 #include <stdlib.h>
@@ -17,17 +18,12 @@
 static int project_data_open(struct dataset **set, const struct project *p,
                              const struct config *config, char *cache)
 {
-    /* what a run was told to take, so that its cache is found again */
-    static const enum dataset_channels channels[] = {[CONFIG_GAN_CHANNELS_AUTO] = DATASET_AUTO,
-                                                     [CONFIG_GAN_CHANNELS_RGB] = DATASET_RGB,
-                                                     [CONFIG_GAN_CHANNELS_RGBA] = DATASET_RGBA,
-                                                     [CONFIG_GAN_CHANNELS_GREY] = DATASET_GREY};
     const struct dataset_options options = {.folder = config->gan.data,
                                             .width = p->w,
                                             .height = p->h,
                                             .labels = scan_labels_of(config->gan.labels),
                                             .label_file = config->gan.labels,
-                                            .channels = channels[config->gan.channels],
+                                            .channels = gan_channels(config),
                                             .must = p->channels,
                                             .flip = config->gan.flip,
                                             .seed = (uint64_t)config->seed,
